@@ -56,7 +56,8 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return err
 	}
-	spec.Owner = auth.IdentityFrom(r.Context()).User
+	id := auth.IdentityFrom(r.Context())
+	spec = ownedBy(id, spec)
 	spec.Digest = digest("analysis", string(raw))
 	req.RequestID, req.Trace = middleware.RequestIDFrom(r.Context()), tracing.Of(r.Context())
 	stream, _, err := s.hub.Analyze(req, spec)

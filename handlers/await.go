@@ -6,14 +6,13 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/duckwire/duckwire/middleware/auth"
 )
 
 // await calls read now and at each wake until it returns true or the wait is over. A waiting request counts as a
 // connection. Errors: *errs.LimitError at a limit.
 func (s *server) await(r *http.Request, wake *log.Wake, wait time.Duration, read func() bool) error {
 	if wait > 0 {
-		leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, hub.ViaWait)
+		leave, err := s.enter(r, hub.ViaWait)
 		if err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ func TestCapabilityTable(t *testing.T) {
 	columns := []string{"no-token", "no-caps"}
 	for _, a := range []rights.Action{
 		rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce,
-		rights.ActionQueue, rights.ActionAdmin, rights.ActionAll,
+		rights.ActionQueue, rights.ActionAct, rights.ActionAdmin, rights.ActionAll,
 	} {
 		columns = append(columns, string(a))
 	}

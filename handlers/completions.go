@@ -36,6 +36,7 @@ func (s *server) complete(d completionPath) handlerFunc {
 		if err != nil {
 			return err
 		}
+		r = s.actFor(r, req.Body)
 		ask, err := s.checkCompletion(r, d, req)
 		if err != nil {
 			return err
@@ -73,7 +74,7 @@ func (s *server) enterCompletion(r *http.Request, streamed bool) (leave func(), 
 	if streamed {
 		via = hub.ViaSSE
 	}
-	return s.enter(r, auth.IdentityFrom(r.Context()).User, via)
+	return s.enter(r, via)
 }
 
 func (s *server) readCompletion(r *http.Request, d completionPath) (*openai.Request, error) {
@@ -157,8 +158,7 @@ func (s *server) checkCompletion(r *http.Request, d completionPath, req *openai.
 	if ask.from.Epoch == "" {
 		return ask, nil
 	}
-	user := auth.IdentityFrom(r.Context()).User
-	ask.resumed, err = s.hub.ResumedCompletion(user, req.Spec("completion", user, s.keepOf(r, d, req)), ask.from)
+	ask.resumed, err = s.hub.ResumedCompletion(s.specOf(r, d, req), ask.from)
 	if errors.Is(err, errs.ErrNotFound) {
 		return ask, errs.Invalid("Last-Event-ID", "cannot be resumed: no stream of yours with this request has that "+
 			"position; start again without it")
@@ -205,6 +205,12 @@ func (s *server) keepOf(r *http.Request, d completionPath, req *openai.Request) 
 	return hub.IdlePolicy{CancelAfter: max(s.KeepCompletions, 1)}
 }
 
+// specOf returns the spec of the request's stream.
+func (s *server) specOf(r *http.Request, d completionPath, req *openai.Request) hub.StreamSpec {
+	id := auth.IdentityFrom(r.Context())
+	return ownedBy(id, req.Spec("completion", id.User, s.keepOf(r, d, req)))
+}
+
 // startCompletion starts the stream, or attaches to the one of the same id and request.
 func (s *server) startCompletion(
 	r *http.Request, d completionPath, req *openai.Request, ask chunksAsked,
@@ -212,8 +218,7 @@ func (s *server) startCompletion(
 	if ask.resumed != nil {
 		return ask.resumed, nil
 	}
-	user := auth.IdentityFrom(r.Context()).User
-	stream, _, err := s.hub.Complete(&req.CompletionRequest, req.Spec("completion", user, s.keepOf(r, d, req)),
+	stream, _, err := s.hub.Complete(&req.CompletionRequest, s.specOf(r, d, req),
 		hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
 }
@@ -249,7 +254,7 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 		return err
 	}
 	ask.positions = true
-	leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, hub.ViaSSE)
+	leave, err := s.enter(r, hub.ViaSSE)
 	if err != nil {
 		return err
 	}

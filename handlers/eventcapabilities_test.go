@@ -75,7 +75,7 @@ func TestEventCapabilityTable(t *testing.T) {
 	}
 	columns := []rights.Action{
 		noAction, rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete,
-		rights.ActionProduce, rights.ActionQueue, rights.ActionAdmin, rights.ActionAll, elsewhere,
+		rights.ActionProduce, rights.ActionQueue, rights.ActionAct, rights.ActionAdmin, rights.ActionAll, elsewhere,
 	}
 	var table strings.Builder
 	fmt.Fprintf(&table, "%-20s %-24s", "topic", "event")

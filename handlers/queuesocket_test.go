@@ -155,7 +155,7 @@ func TestSocketQueueRights(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	position := s.leave("ada", 1)
 	for action, want := range map[string]struct{ joins, reads bool }{
-		"subscribe": {true, false}, "publish": {}, "presence": {}, "complete": {}, "produce": {}, "queue": {},
+		"subscribe": {true, false}, "publish": {}, "presence": {}, "complete": {}, "produce": {}, "queue": {}, "act": {},
 		"admin": {true, true}, "*": {true, true},
 		"subscribe,queue": {true, false},
 	} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 
+	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/storage/redis"
@@ -18,6 +19,12 @@ import (
 
 // startNodes starts servers on one Redis.
 func startNodes(t *testing.T, n int) (nodes []*testServer) {
+	t.Helper()
+	return startNodesWith(t, n, hub.Limits{}, nil)
+}
+
+// startNodesWith is startNodes with limits and other options.
+func startNodesWith(t *testing.T, n int, limits hub.Limits, change func(*handlers.Options)) (nodes []*testServer) {
 	t.Helper()
 	url := "redis://" + miniredis.RunT(t).Addr()
 	for i := range n {
@@ -28,8 +35,8 @@ func startNodes(t *testing.T, n int) (nodes []*testServer) {
 			t.Fatal(err)
 		}
 		t.Cleanup(store.Close)
-		options := hub.Options{Streams: store, Topics: store, Presences: store, Queue: store}
-		nodes = append(nodes, startHub(t, options, nil))
+		options := hub.Options{Limits: limits, Streams: store, Topics: store, Presences: store, Queue: store}
+		nodes = append(nodes, startHub(t, options, change))
 	}
 	return nodes
 }

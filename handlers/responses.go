@@ -62,7 +62,7 @@ func (s *server) onEnd(r *http.Request, end func(reason string)) (forget func())
 	switch {
 	case s.Verifier.Revocations().Revoked(id):
 		end(live.ByeUnauthorized)
-	case s.sockets.DisconnectedSince(id.User, middleware.StartOf(r.Context())):
+	case s.sockets.DisconnectedSince(id, middleware.StartOf(r.Context())):
 		end(live.ByeDisconnected)
 	}
 	return forget
@@ -76,10 +76,11 @@ func endedError(reason string) error {
 	return fmt.Errorf("disconnected; come back, and go on with what was not done: %w", errs.ErrUnavailable)
 }
 
-// disconnectHere ends all sockets and long-running requests of a user on this node, and returns how many.
+// disconnectHere ends all sockets and long-running requests of a user on this node, whoever makes them, and those that
+// the user or API key makes for others. It returns how many.
 func (s *server) disconnectHere(user string) int {
 	sockets := s.sockets.Disconnect(user) // first, because onEnd of starting requests checks it
-	return sockets + s.responses.end(func(id *rights.Identity) bool { return id.User == user }, live.ByeDisconnected)
+	return sockets + s.responses.end(func(id *rights.Identity) bool { return id.Concerns(user) }, live.ByeDisconnected)
 }
 
 // endRevoked ends all sockets and long-running requests on this node whose token was revoked, and returns how many.

@@ -23,7 +23,7 @@ func TestRights(t *testing.T) {
 		private := call[streamJSON](s, 201, "POST", "/v1/streams", `{"id":"private"}`, owner).ID
 		all := []rights.Action{
 			rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce,
-			rights.ActionQueue, rights.ActionAdmin, rights.ActionAll,
+			rights.ActionQueue, rights.ActionAct, rights.ActionAdmin, rights.ActionAll,
 		}
 		const topic = "/v1/topics/t:1/events"
 		cases := []struct {

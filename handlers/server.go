@@ -37,10 +37,11 @@ type Options struct {
 
 	Connections        int // maximum live responses at one time (100,000)
 	ConnectionsPerUser int // the same for one user (1,000)
+	ConnectionsPerKey  int // the same for one API key, with those of users it acts for (10,000)
 
-	ConnectionsPerAddress int                 // the same for one address (5,000)
+	ConnectionsPerAddress int                 // the same for one address, without API keys' (5,000)
 	Proxies               *middleware.Proxies // proxies whose X-Forwarded-For is trusted; nil: none
-	Rates                 ratelimit.Limits    // rate limits of users
+	Rates                 ratelimit.Limits    // rate limits of users and API keys
 
 	WriteTimeout  time.Duration // timeout of one write to a client (30 s)
 	BodyTimeout   time.Duration // how long a request's body may pause (30 s); see middleware.SteadyBody
@@ -86,6 +87,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ChannelsPerSocket, 100)
 	setDefault(&o.Connections, 100_000)
 	setDefault(&o.ConnectionsPerUser, 1000)
+	setDefault(&o.ConnectionsPerKey, 10_000)
 	setDefault(&o.ConnectionsPerAddress, 5000)
 	setDefault(&o.WriteTimeout, 30*time.Second)
 	setDefault(&o.BodyTimeout, 30*time.Second)

@@ -23,7 +23,7 @@ func (s *server) newSockets() *socket.Server {
 	return socket.NewServer(socket.Options{
 		Hub: s.hub, Authorizer: s.Authorizer, Logger: s.logger, Routes: s.channels.Routes, Identify: auth.Identify,
 		Refresh: s.Verifier.Verify, Revoked: s.Verifier.Revocations().Revoked,
-		Enter:      s.enter,
+		Enter:      s.enterAs,
 		Rates:      s.rates,
 		AfterBurst: debug.FreeOSMemory, // a handshake leaves three times the memory of an idle socket as garbage
 		// A payload may be escaped JSON or base64, at twice its size; the rest is for the other fields.

@@ -122,7 +122,7 @@ func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.
 func (s *server) newPump(
 	w http.ResponseWriter, r *http.Request, via hub.Transport, o live.Options,
 ) (p *live.Pump, done func(), err error) {
-	leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, via)
+	leave, err := s.enter(r, via)
 	if err != nil {
 		return nil, nil, err
 	}

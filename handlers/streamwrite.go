@@ -40,7 +40,7 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := auth.IdentityFrom(r.Context())
-	spec.Owner = id.User
+	spec = ownedBy(id, spec)
 	if err := s.mayProduce(r, body.Topic); err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (s *server) takeBody(w http.ResponseWriter, r *http.Request, a *hub.Appende
 		}
 		return nil, a.AddText(body)
 	}
-	leave, err := s.connections.enter(auth.IdentityFrom(r.Context()).User, s.Proxies.ClientOf(r), &s.Options)
+	leave, err := s.connections.enter(auth.IdentityFrom(r.Context()), s.Proxies.ClientOf(r), &s.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	if q.Get("types") != "" {
 		worker.Types = strings.Split(q.Get("types"), ",")
 	}
-	leave, err := s.enter(r, id.User, hub.ViaWait)
+	leave, err := s.enter(r, hub.ViaWait)
 	if err != nil {
 		return err
 	}

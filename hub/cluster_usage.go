@@ -3,7 +3,6 @@ package hub
 import (
 	"encoding/json"
 	"iter"
-	"maps"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/lock"
@@ -128,22 +127,24 @@ func (c *Cluster) broadcastUsage() {
 
 // The limits that the hub itself shares.
 const (
-	usageStreams = "streams_per_user"
-	usageJobs    = "jobs_per_user"
+	usageStreams    = "streams_per_user"
+	usageKeyStreams = "key_streams"
+	usageJobs       = "jobs_per_user"
+	usageKeyJobs    = "key_jobs"
 )
 
 // startUsage shares the usage of the hub's own limits, and starts to report and to receive usage.
 func (c *Cluster) startUsage() {
 	h := c.hub
-	c.ShareUsage(usageStreams, h.limits.StreamsPerUser, func(yield func(string, int) bool) {
+	h.streams.running.share(c, func(read func()) {
 		h.streams.mu.RLock()
 		defer h.streams.mu.RUnlock()
-		maps.All(h.streams.running)(yield)
+		read()
 	})
-	c.ShareUsage(usageJobs, h.limits.JobsPerUser, func(yield func(string, int) bool) {
+	h.jobs.unfinished.share(c, func(read func()) {
 		h.jobs.mu.Lock()
 		defer h.jobs.mu.Unlock()
-		maps.All(h.jobs.byUser)(yield)
+		read()
 	})
 	c.OnCall(callUsage, c.usage.receive)
 	h.background.Go(c.broadcastUsage)

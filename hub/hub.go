@@ -76,7 +76,7 @@ func New(o Options) *Hub {
 	h.drain.init()
 	h.counts.init()
 	h.topics.init(h)
-	h.streams.init()
+	h.streams.init(&h.limits)
 	h.expiry.init()
 	h.jobs.init(h)
 	h.queues.init(h, o.Queue)

@@ -28,9 +28,9 @@ type Job struct {
 // job is an analysis for workers, from its creation to its stream's end. Guarded by jobs.mu, except for what never
 // changes.
 type job struct {
-	req   *AnalysisRequest // nil after the end
-	owner string
-	bytes int64
+	req    *AnalysisRequest // nil after the end
+	holder holder
+	bytes  int64
 
 	stream        *Stream     // nil until it is registered
 	removed       bool        // the stream has ended
@@ -48,26 +48,34 @@ type jobs struct {
 	hub    *Hub
 	limits *Limits
 
-	mu      lock.Mutex
-	queue   []*job // in the order of their creation; second attempts first
-	bytes   int64  // code of all unfinished jobs
-	byUser  map[string]int
-	workers map[workerKey]*worker
+	mu         lock.Mutex
+	queue      []*job // in the order of their creation; second attempts first
+	bytes      int64  // code of all unfinished jobs
+	unfinished quota
+	workers    map[workerKey]*worker
 }
 
 func (q *jobs) init(h *Hub) {
 	q.mu.SetClass(lock.Jobs)
-	q.hub, q.limits, q.byUser, q.workers = h, &h.limits, make(map[string]int), make(map[workerKey]*worker)
+	q.hub, q.limits, q.workers = h, &h.limits, make(map[workerKey]*worker)
+	q.unfinished = quota{
+		users: share{usage: usageJobs, name: "unfinished jobs of one user (jobs_per_user)", limit: h.limits.JobsPerUser},
+		keys: share{
+			usage: usageKeyJobs, name: "unfinished jobs of one API key (key_factor)",
+			limit: h.limits.JobsPerKey,
+		},
+	}
 }
 
-// reserve counts a new job against the limits. elsewhere is how many jobs its owner has on other nodes. Errors are
+// reserve counts a new job against the limits. elsewhere is how many jobs its holder has on other nodes. Errors are
 // *LimitError.
-func (q *jobs) reserve(j *job, elsewhere int) error {
+func (q *jobs) reserve(j *job, elsewhere remoteUsage) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	limited := func(name string, limit int64, retry time.Duration) error {
 		return &errs.LimitError{Kind: errs.ErrLimited, Name: name, Limit: limit, Retry: retry}
 	}
+	room := q.unfinished.check(j.holder, elsewhere)
 	switch l := q.limits; {
 	case j.bytes > l.JobBytes:
 		return &errs.LimitError{
@@ -75,13 +83,13 @@ func (q *jobs) reserve(j *job, elsewhere int) error {
 		}
 	case len(q.queue) >= l.Jobs:
 		return limited("jobs that wait for a worker (jobs)", int64(l.Jobs), 10*time.Second)
-	case q.byUser[j.owner]+elsewhere >= l.JobsPerUser:
-		return limited("unfinished jobs of one user (jobs_per_user)", int64(l.JobsPerUser), 5*time.Second)
+	case room != nil:
+		return room
 	case q.bytes+j.bytes > l.JobBytes:
 		return limited("code of all unfinished jobs in bytes (job_bytes)", l.JobBytes, 5*time.Second)
 	}
 	q.bytes += j.bytes
-	q.byUser[j.owner]++
+	q.unfinished.enter(j.holder)
 	return nil
 }
 
@@ -99,9 +107,7 @@ func (q *jobs) remove(j *job) {
 		j.release(time.Now())
 	}
 	q.bytes -= j.bytes
-	if q.byUser[j.owner]--; q.byUser[j.owner] == 0 {
-		delete(q.byUser, j.owner)
-	}
+	q.unfinished.leave(j.holder)
 }
 
 // unqueue removes a job from the queue, if it is there. q.mu is held.
@@ -125,8 +131,8 @@ func (j *job) release(lastSeen time.Time) {
 // create creates a job and its stream, or returns the stream that has its id already.
 func (q *jobs) create(req *AnalysisRequest, spec StreamSpec) (*Stream, bool, error) {
 	h := q.hub
-	j := &job{req: req, owner: spec.Owner, bytes: req.Bytes(), epoch: 1}
-	if err := q.reserve(j, h.cluster.RemoteUsage(usageJobs, j.owner)); err != nil {
+	j := &job{req: req, holder: holder{spec.Owner, spec.Key}, bytes: req.Bytes(), epoch: 1}
+	if err := q.reserve(j, q.unfinished.elsewhere(h.cluster, j.holder)); err != nil {
 		return nil, false, err
 	}
 	spec.job = j
@@ -178,7 +184,8 @@ func (j *job) announcement() []byte {
 
 // announce publishes a job's announcement on WorkerTopic.
 func (q *jobs) announce(j *job, announcement []byte) {
-	if _, err := q.hub.topics.publish(WorkerTopic, j.owner, []EventInput{{Event: "job", Payload: announcement}}); err != nil {
+	in := []EventInput{{Event: "job", Payload: announcement}}
+	if _, err := q.hub.topics.publish(WorkerTopic, j.holder.owner, in); err != nil {
 		q.hub.logger.Warn("a job's announcement was refused", "stream", j.stream.ID, "error", err)
 	}
 }

@@ -17,6 +17,7 @@ type Limits struct {
 	StreamBytes       int64         // text and events of one stream (16 MiB)
 	StreamTTL         time.Duration // retention of a stream after its end (1 h)
 	StreamsPerUser    int           // unfinished streams of one user (100)
+	StreamsPerKey     int           // unfinished streams of one API key, with those of users it acts for (10,000)
 	Lease             time.Duration // how long an external producer keeps its stream without a request (30 s)
 	QueueMax          int           // messages stored for one user (1,000)
 	QueueBytes        int64         // bytes of their payloads (16 MiB)
@@ -24,6 +25,7 @@ type Limits struct {
 	JobWait           time.Duration // how long a job waits for a worker (60 s)
 	Jobs              int           // jobs that wait at one time (1,000)
 	JobsPerUser       int           // unfinished jobs of one user (20)
+	JobsPerKey        int           // unfinished jobs of one API key, with those of users it acts for (200)
 	JobBytes          int64         // code of all unfinished jobs together (64 MiB)
 	LogMemory         int64         // bytes of all logs together, an estimate (512 MiB)
 }
@@ -42,6 +44,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.StreamBytes, 16<<20)
 	setDefault(&l.StreamTTL, time.Hour)
 	setDefault(&l.StreamsPerUser, 100)
+	setDefault(&l.StreamsPerKey, 10_000)
 	setDefault(&l.Lease, 30*time.Second)
 	setDefault(&l.QueueMax, 1000)
 	setDefault(&l.QueueBytes, 16<<20)
@@ -49,6 +52,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.JobWait, time.Minute)
 	setDefault(&l.Jobs, 1000)
 	setDefault(&l.JobsPerUser, 20)
+	setDefault(&l.JobsPerKey, 200)
 	setDefault(&l.JobBytes, 64<<20)
 	setDefault(&l.LogMemory, 512<<20)
 	return l

@@ -35,6 +35,7 @@ type Stream struct {
 	Kind        string // "completion", "analysis", or the producer's word
 	Topic       string // it is announced there, and whoever may subscribe there may read it; "" for none
 	Owner       string // the user who started it
+	Key         string // the server through which it was started (StreamSpec.Key)
 	ContentType string // of its text
 	Idle        IdlePolicy
 	Completion  *CompletionMeta // nil for a stream of an external producer

@@ -24,6 +24,7 @@ type StreamSpec struct {
 	Kind        string
 	Topic       string
 	Owner       string
+	Key         string // the server that asked, whose limit counts too (rights.Identity.Key); Owner: for itself
 	ContentType string
 	Idle        IdlePolicy
 	Slot        string // a slot of the owner's holds at most one unfinished stream; "": none
@@ -66,8 +67,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		return nil, false, fmt.Errorf("whether the id is in use cannot be checked: %w", err) // registerShared would fail
 	}
 	s = &Stream{
-		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, ContentType: spec.ContentType,
-		Idle: spec.Idle, Completion: meta,
+		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, Key: spec.Key,
+		ContentType: spec.ContentType, Idle: spec.Idle, Completion: meta,
 		hub: h, created: time.Now(), provided: meta != nil || spec.provided, requestID: spec.requestID, job: spec.job,
 		digest: spec.Digest, status: StatusQueued, startedC: make(chan struct{}), doneC: make(chan struct{}),
 	}
@@ -107,10 +108,10 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 // the limit of the owner's unfinished streams, it cancels one that nobody watches any longer: whoever leaves many
 // completions, as editors do at each key, is not refused the next one.
 func (h *Hub) register(s *Stream, alias string) (had *Stream, err error) {
-	elsewhere := h.cluster.RemoteUsage(usageStreams, s.Owner)
-	had, err = h.streams.add(s, alias, h.limits.StreamsPerUser, elsewhere)
-	if errors.Is(err, errs.ErrLimited) && h.cancelAbandoned(s.Owner) {
-		return h.streams.add(s, alias, h.limits.StreamsPerUser, elsewhere)
+	elsewhere := h.streams.running.elsewhere(h.cluster, s.holder())
+	had, err = h.streams.add(s, alias, &elsewhere)
+	if errors.Is(err, errs.ErrLimited) && h.cancelAbandoned(s.holder()) {
+		return h.streams.add(s, alias, &elsewhere)
 	}
 	return had, err
 }

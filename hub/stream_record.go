@@ -22,6 +22,8 @@ type StreamChange = StreamRecord
 type StreamRecord struct {
 	ID, Kind, Topic, Owner, ContentType string
 
+	Key string `json:",omitempty"` // the server through which it was started; earlier versions did not write it
+
 	Epoch      string
 	Before     []log.Position // earlier epochs, latest first, each with the last offset that this epoch has in common
 	Tail       uint64         // the offset of the last entry

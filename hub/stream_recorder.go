@@ -258,7 +258,7 @@ func (s *Stream) change() (StreamChange, uint64) {
 	defer s.log.Unlock()
 	st := s.stateLocked(s.log.TextLen())
 	rec := StreamRecord{
-		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, ContentType: s.ContentType,
+		ID: s.ID, Kind: s.Kind, Topic: s.Topic, Owner: s.Owner, Key: s.Key, ContentType: s.ContentType,
 		Epoch: s.log.Epoch(), Before: s.log.Before(), Digest: s.digest, Idle: s.Idle, Completion: s.Completion,
 		Info: st.Info, Status: st.Status, Ending: st.Ending, Timings: st.Timings, Account: st.Account,
 		Producer: s.producer.record(),

@@ -3,7 +3,6 @@ package hub
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/lock"
@@ -16,18 +15,25 @@ type registry struct {
 	byID    map[string]*Stream
 	byAlias map[aliasKey]*Stream
 	bySlot  map[slotKey]*Stream
-	running map[string]int // unfinished streams of this node, by owner
+	running quota // unfinished streams
 }
 
 type aliasKey struct{ owner, id string }
 
 type slotKey struct{ owner, slot string }
 
-func (r *registry) init() {
+func (r *registry) init(l *Limits) {
 	r.byID = make(map[string]*Stream)
 	r.byAlias = make(map[aliasKey]*Stream)
 	r.bySlot = make(map[slotKey]*Stream)
-	r.running = make(map[string]int)
+	r.running = quota{
+		users: share{
+			usage: usageStreams, name: "unfinished streams of one user (streams_per_user)", limit: l.StreamsPerUser,
+		},
+		keys: share{
+			usage: usageKeyStreams, name: "unfinished streams of one API key (key_streams)", limit: l.StreamsPerKey,
+		},
+	}
 }
 
 func (r *registry) all() []*Stream {
@@ -66,9 +72,9 @@ func (r *registry) aliased(owner, id string) *Stream {
 	return r.byAlias[aliasKey{owner, id}]
 }
 
-// add registers s. If its id or alias is in use, it registers nothing and returns the stream that uses it. limit bounds
-// the owner's unfinished streams, elsewhere of which are other nodes'.
-func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, error) {
+// add registers s. If its id or alias is in use, it registers nothing and returns the stream that uses it. elsewhere is
+// what its holder has on other nodes; nil: no limit applies. Errors: *LimitError.
+func (r *registry) add(s *Stream, alias string, elsewhere *remoteUsage) (*Stream, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if alias != "" {
@@ -79,13 +85,12 @@ func (r *registry) add(s *Stream, alias string, limit, elsewhere int) (*Stream, 
 	if old := r.byID[s.ID]; old != nil {
 		return old, nil
 	}
-	if r.running[s.Owner]+elsewhere >= limit {
-		return nil, &errs.LimitError{
-			Kind: errs.ErrLimited, Name: "unfinished streams of one user (streams_per_user)", Limit: int64(limit),
-			Retry: 5 * time.Second,
+	if elsewhere != nil {
+		if err := r.running.check(s.holder(), *elsewhere); err != nil {
+			return nil, err
 		}
 	}
-	r.running[s.Owner]++
+	r.running.enter(s.holder())
 	r.byID[s.ID] = s
 	if alias != "" {
 		key := aliasKey{s.Owner, alias}
@@ -118,13 +123,11 @@ func (r *registry) takeSlot(s *Stream) *Stream {
 	return old
 }
 
-// ended notes that s does not run any longer: it does not count against its owner's limit, and its slot is free.
+// ended notes that s does not run any longer: it does not count against its holder's limit, and its slot is free.
 func (r *registry) ended(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.running[s.Owner]--; r.running[s.Owner] <= 0 {
-		delete(r.running, s.Owner)
-	}
+	r.running.leave(s.holder())
 	if s.slot.slot != "" && r.bySlot[s.slot] == s {
 		delete(r.bySlot, s.slot)
 	}
@@ -134,7 +137,7 @@ func (r *registry) ended(s *Stream) {
 func (r *registry) resumed(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running[s.Owner]++
+	r.running.enter(s.holder())
 }
 
 // remove removes s, and reports whether it was registered.

@@ -31,7 +31,7 @@ func (h *Hub) Restore() error {
 // streamOf returns a stream with the metadata of a record, without its runs.
 func (h *Hub) streamOf(rec *StreamRecord) *Stream {
 	s := &Stream{
-		ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, ContentType: rec.ContentType,
+		ID: rec.ID, Kind: rec.Kind, Topic: rec.Topic, Owner: rec.Owner, Key: rec.Key, ContentType: rec.ContentType,
 		Idle: rec.Idle, Completion: rec.Completion, hub: h, created: rec.Timings.Created,
 		provided: rec.Completion != nil, digest: rec.Digest, status: rec.Status, started: rec.Timings.Started,
 		first: rec.Timings.FirstToken, ended: rec.Timings.Ended, ending: rec.Ending, info: rec.Info,
@@ -53,7 +53,7 @@ func (h *Hub) registerRestored(s *Stream, rec *StreamRecord) error {
 	if s.aliases = nil; len(rec.Aliases) > 0 && !vain { // add notes it
 		alias = rec.Aliases[0]
 	}
-	if old, err := h.streams.add(s, alias, int(^uint(0)>>1), 0); err != nil || old != nil {
+	if old, err := h.streams.add(s, alias, nil); err != nil || old != nil {
 		return fmt.Errorf("stream %s is kept twice", s.ID)
 	}
 	s.log.Lock()

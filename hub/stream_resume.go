@@ -11,7 +11,8 @@ const maxSearched = 100
 // ResumedCompletion returns the owner's stream of the same request that has the position p. With an alias, it must be
 // the stream of that alias. Errors: ErrNotFound if there is none; ErrConflict if the alias names the stream of another
 // request; ErrUnavailable if another node's stream cannot be asked for.
-func (h *Hub) ResumedCompletion(owner string, spec StreamSpec, p log.Position) (*Stream, error) {
+func (h *Hub) ResumedCompletion(spec StreamSpec, p log.Position) (*Stream, error) {
+	owner := spec.Owner
 	has := func(s *Stream) bool {
 		return s.Owner == owner && s.digest == spec.Digest && s.CatchUp(p) == nil && s.ResetAt(p) == nil
 	}

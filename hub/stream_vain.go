@@ -29,10 +29,10 @@ func (h *Hub) freeVainAlias(owner, alias string) {
 
 // cancelAbandoned cancels the oldest of an owner's streams that nobody watches and that would be cancelled soon for
 // that reason. It reports false if there is none.
-func (h *Hub) cancelAbandoned(owner string) bool {
+func (h *Hub) cancelAbandoned(by holder) bool {
 	var oldest *Stream
 	for _, s := range h.streams.all() {
-		if s.Owner == owner && (oldest == nil || s.created.Before(oldest.created)) && s.isAbandoned() {
+		if s.holder() == by && (oldest == nil || s.created.Before(oldest.created)) && s.isAbandoned() {
 			oldest = s
 		}
 	}

@@ -14,14 +14,22 @@ import (
 // accessNote carries values from inner middlewares out to AccessLog. A context only passes values inwards, so AccessLog
 // puts a pointer into it.
 type accessNote struct {
-	user  atomic.Pointer[string]
-	start time.Time
+	user, actor atomic.Pointer[string]
+	start       time.Time
 }
 
 // NoteUser sets the user in the access log's line for a request.
 func NoteUser(ctx context.Context, user string) {
 	if note, ok := ctx.Value(accessNoteKey{}).(*accessNote); ok {
 		note.user.Store(&user)
+	}
+}
+
+// NoteActor sets who acts for the user in the access log's line for a request: the name of an API key, or
+// user:ID of a token.
+func NoteActor(ctx context.Context, actor string) {
+	if note, ok := ctx.Value(accessNoteKey{}).(*accessNote); ok {
+		note.actor.Store(&actor)
 	}
 }
 
@@ -36,8 +44,8 @@ func StartOf(ctx context.Context) time.Time {
 type accessNoteKey struct{}
 
 // AccessLog logs one line for each finished request: method, route pattern, path, status, bytes of the body, duration,
-// request id and user; the query, if any, without credentials; and aborted if the response was cut off. A stream is
-// logged when it ends.
+// request id, user and who acts for the user (actor); the query, if any, without credentials; and aborted if the
+// response was cut off. A stream is logged when it ends.
 //
 // A 5xx is logged at the warning level (its cause is logged where it occurred), everything else at the info level.
 // Requests for a quiet path, and successful requests for a quiet route (such as "POST /v1/streams/{id}/append"), are
@@ -61,7 +69,7 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 				if !logger.Enabled(r.Context(), level) {
 					return
 				}
-				attrs := append(make([]slog.Attr, 0, 11),
+				attrs := append(make([]slog.Attr, 0, 12),
 					slog.String("method", LogText(r.Method)),
 					slog.String("route", RoutePattern(r)),
 					slog.String("path", LogText(path)),
@@ -71,6 +79,9 @@ func AccessLog(logger *slog.Logger, quiet ...string) func(http.Handler) http.Han
 					slog.String("request_id", RequestIDFrom(r.Context())))
 				if user := note.user.Load(); user != nil {
 					attrs = append(attrs, slog.String("user", *user))
+				}
+				if actor := note.actor.Load(); actor != nil {
+					attrs = append(attrs, slog.String("actor", *actor))
 				}
 				if query != "" {
 					attrs = append(attrs, slog.String("query", LogText(RedactQuery(query))))

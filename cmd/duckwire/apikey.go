@@ -20,9 +20,14 @@ func newAPIKeyCmd() *cobra.Command {
 and the line of its hash, for the setting api_keys (DUCKWIRE_API_KEYS, several with commas between).
 
 --cap PATTERN=ACTION,ACTION says what the key allows, as with 'duckwire token'. Without it a key allows
-every action but admin on every topic. The key is used like a token: Authorization: Bearer KEY.`,
+every action but admin and act on every topic. The key is used like a token: Authorization: Bearer KEY.
+
+With act on user:ID, or on user:* for all users, the key may say for which user a request is, in the header
+Duckwire-User; in completions also in 'safety_identifier' or 'user', if act is listed by its name. The
+request then has that user's limits, streams and queue, and the key's rights.`,
 		Example: `  duckwire apikey --name billing
-  duckwire apikey --name linter --cap 'analysis:*=produce,publish'`,
+  duckwire apikey --name linter --cap 'analysis:*=produce,publish'
+  duckwire apikey --name backend --cap '*=complete' --cap 'user:*=act'`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&name, "name", "", "who uses it: the user that its events come from (default: made of its hash)")

@@ -23,7 +23,8 @@ func handlerOptions(cfg *config.Config) (handlers.Options, error) {
 	return handlers.Options{
 		Authorizer: authorizer, Proxies: proxies, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections,
-		ConnectionsPerUser: cfg.ConnectionsPerUser, ConnectionsPerAddress: cfg.ConnectionsPerAddr, Rates: rateLimits(cfg),
+		ConnectionsPerUser: cfg.ConnectionsPerUser, ConnectionsPerKey: cfg.KeyConnections,
+		ConnectionsPerAddress: cfg.ConnectionsPerAddr, Rates: rateLimits(cfg),
 		BodyTimeout: cfg.BodyTimeout, UploadSilence: cfg.UploadSilence, WriteTimeout: cfg.WriteTimeout,
 		UpstreamPaths: append([]string{}, cfg.UpstreamPaths...), UpstreamAnswerTimeout: cfg.UpstreamAnswerTimeout,
 		KeepChat: zeroAsNone(cfg.KeepChat), KeepCompletions: cfg.KeepCompletions,
@@ -67,6 +68,7 @@ func rateLimits(cfg *config.Config) ratelimit.Limits {
 		HeavyPerMinute: zeroAsNone(cfg.HeavyPerMinute), EventsPerSecond: zeroAsNone(cfg.EventsPerSecond),
 		CursorsPerSecond: zeroAsNone(cfg.CursorsPerSecond), QueuePerSecond: zeroAsNone(cfg.QueuePerSecond),
 		JoinsPerMinute: zeroAsNone(cfg.JoinsPerMinute), FailuresPerMinute: zeroAsNone(cfg.FailuresPerMinute),
+		KeyHeavyPerMinute: zeroAsNone(cfg.KeyHeavyPerMinute), KeyFactor: cfg.KeyFactor,
 	}
 }
 
@@ -77,8 +79,9 @@ func hubLimits(cfg *config.Config) hub.Limits {
 		EphemeralKeys: cfg.EphemeralKeys, EphemeralTTL: cfg.EphemeralTTL,
 		PresencePerTopic: cfg.PresencePerTopic, PresenceMetaBytes: int(cfg.PresenceMetaBytes),
 		StreamBytes: int64(cfg.StreamBytes), StreamTTL: cfg.StreamTTL, StreamsPerUser: cfg.StreamsPerUser,
-		Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
+		StreamsPerKey: cfg.KeyStreams, Lease: cfg.Lease, LogMemory: int64(cfg.LogMemory),
 		QueueMax: cfg.QueueMax, QueueBytes: int64(cfg.QueueBytes), QueueTTL: cfg.QueueTTL,
-		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser, JobBytes: int64(cfg.JobBytes),
+		JobWait: cfg.JobWait, Jobs: cfg.Jobs, JobsPerUser: cfg.JobsPerUser,
+		JobsPerKey: cfg.JobsPerUser * cfg.KeyFactor, JobBytes: int64(cfg.JobBytes),
 	}
 }

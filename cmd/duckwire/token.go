@@ -51,9 +51,9 @@ the secret that 'duckwire serve --dev' keeps in the data folder.
 
 --cap PATTERN=ACTION,ACTION says what the token allows on which topics, and may be repeated. A pattern may
 end in *, and {sub} in it stands for the user. Actions: subscribe, publish, presence, complete (start and
-cancel own streams), produce (append to streams), queue (message users), admin, * (all). Without --cap
-a token allows everything on the user's own topic (user:{sub}=*), and everything everywhere (*=*) if it
-is signed with a development secret.`,
+cancel own streams), produce (append to streams), queue (message users), act (on user:ID: make requests as
+that user, with the header Duckwire-User), admin, * (all). Without --cap a token allows everything on the
+user's own topic (user:{sub}=*), and everything everywhere (*=*) if it is signed with a development secret.`,
 		Example: `  duckwire token --user ada
   duckwire token --user ada --cap 'code:project:42=subscribe,publish,presence' --cap 'user:{sub}=*' --ttl 8h
   export DUCKWIRE_TOKEN=$(duckwire token --user ada)`,

@@ -124,7 +124,9 @@ func (a *analyses) stream(
 	if err != nil {
 		return err
 	}
-	s, err := a.begin(a.c.Hub(), what, req.Spec("analysis", a.c.User(), hub.IdlePolicy{CancelAfter: reconnectTime}))
+	spec := req.Spec("analysis", a.c.User(), hub.IdlePolicy{CancelAfter: reconnectTime})
+	spec.Key = a.c.Identity().Key()
+	s, err := a.begin(a.c.Hub(), what, spec)
 	if err != nil {
 		return err
 	}

@@ -129,6 +129,7 @@ func (a *completions) start(ctx context.Context, req *openai.Request, keep time.
 		return nil, err
 	}
 	spec := req.Spec("completion", a.c.User(), hub.IdlePolicy{CancelAfter: keep})
+	spec.Key = a.c.Identity().Key()
 	s, _, err := a.c.Hub().Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
 	return s, err
 }

@@ -76,7 +76,9 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 
 // readInquiry parses a question. The question is validated before it supersedes the one being answered.
 func (h *conversationHandler) readInquiry(p *questionPayload) (*conversation.Inquiry, error) {
-	q := &conversation.Inquiry{User: h.c.User(), Client: h.c.Client(), Context: p.Context}
+	q := &conversation.Inquiry{
+		User: h.c.User(), Key: h.c.Identity().Key(), Client: h.c.Client(), Context: p.Context,
+	}
 	if p.Content != nil {
 		q.Content = *p.Content
 	}

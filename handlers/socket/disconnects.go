@@ -35,28 +35,30 @@ func (d *disconnects) record(user string) {
 	d.last = append(d.last, disconnect{user, time.Now()})
 }
 
-// since reports whether a user was disconnected at a time or later. For times that are not covered any more it returns
-// true, which costs the client a new handshake.
-func (d *disconnects) since(user string, began time.Time) bool {
+// since reports whether an identity's user, or who acts for it, was disconnected at a time or later. For times that are
+// not covered any more it returns true, which costs the client a new handshake.
+func (d *disconnects) since(id *rights.Identity, began time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return !d.forgottenUntil.IsZero() && !began.After(d.forgottenUntil) ||
-		slices.ContainsFunc(d.last, func(one disconnect) bool { return one.user == user && !one.at.Before(began) })
+		slices.ContainsFunc(d.last, func(one disconnect) bool { return id.Concerns(one.user) && !one.at.Before(began) })
 }
 
-// Disconnect closes all sockets of a user with code 1001, and returns how many it closed. The clients reconnect if they
-// may. Handshakes that are under way at that moment end in the same way, but are not counted.
+// Disconnect closes all sockets of a user, and those by which it acts for others, with code 1001, and returns how many.
+// The clients reconnect if they may. Handshakes that are under way at that moment end in the same way, but are not
+// counted.
 func (s *Server) Disconnect(user string) int {
 	s.disconnects.record(user)
-	return s.closeAll(func(sock *Socket) bool { return sock.identity().User == user }, closeGoingAway, disconnected)
+	return s.closeAll(func(sock *Socket) bool { return sock.identity().Concerns(user) }, closeGoingAway, disconnected)
 }
 
 const disconnected = "disconnected"
 
-// DisconnectedSince reports whether Disconnect was called for a user at a time or later. It serves connections of other
-// kinds, whose requests may be under way at that moment as well. For times long ago it may wrongly return true.
-func (s *Server) DisconnectedSince(user string, began time.Time) bool {
-	return s.disconnects.since(user, began)
+// DisconnectedSince reports whether Disconnect was called for an identity's user, or who acts for it, at a time or
+// later. It serves connections of other kinds, whose requests may be under way at that moment as well. For times long
+// ago it may wrongly return true.
+func (s *Server) DisconnectedSince(id *rights.Identity, began time.Time) bool {
+	return s.disconnects.since(id, began)
 }
 
 // CloseRevoked closes all sockets whose token was revoked, with code 4003, and returns how many it closed. A socket
@@ -82,7 +84,7 @@ func (s *Server) endedMeanwhile(h *handshake) (code int, reason string) {
 	switch {
 	case s.isClosing():
 		return closeRestarting, restarting
-	case s.disconnects.since(h.identity.User, h.began):
+	case s.disconnects.since(h.identity, h.began):
 		return closeGoingAway, disconnected
 	case s.Revoked(h.identity):
 		return closeRevoked, revoked

@@ -18,6 +18,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // slowHijack is a ResponseWriter that calls a function in the middle of the handshake.
@@ -110,7 +111,7 @@ func (s *testServer) publish(topic, event, payload string) {
 // counter is an Options.Enter that counts connections.
 type counter struct{ atomic.Int64 }
 
-func (n *counter) enter(*http.Request, string, hub.Transport) (func(), error) {
+func (n *counter) enter(*http.Request, *rights.Identity, hub.Transport) (func(), error) {
 	n.Add(1)
 	return func() { n.Add(-1) }, nil
 }

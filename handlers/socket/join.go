@@ -79,7 +79,7 @@ func (c *Channel) callJoin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.socket.server.Rates.Take(ratelimit.Joins, c.User(), 1); err != nil {
+	if err := c.socket.server.Rates.Take(ratelimit.Joins, ratelimit.Of(c.Identity()), 1); err != nil {
 		return err
 	}
 	h, err := c.kind.Join(ctx, c, params)

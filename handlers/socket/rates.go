@@ -8,11 +8,11 @@ func (c *Channel) takeRate(m *Message) error {
 	if h, ok := c.handler.(Rated); ok {
 		kind = h.Rate(m)
 	}
-	key := c.User()
+	by := ratelimit.Of(c.Identity())
 	if kind == ratelimit.Cursors {
-		key = c.socket.id // each window has its own cursor, so each session has its own limit
+		by = ratelimit.By{User: c.socket.id} // each window has its own cursor, so each session has its own limit
 	}
-	err := c.socket.server.Rates.Take(kind, key, 1)
+	err := c.socket.server.Rates.Take(kind, by, 1)
 	if h, ok := c.handler.(RefusalObserver); ok && err != nil {
 		h.Refused(m, err)
 	}

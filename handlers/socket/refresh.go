@@ -111,9 +111,9 @@ type endedChannel struct {
 	how     ending
 }
 
-// refresh replaces the socket's token with another token of the same user, and returns the channels that must end.
-// After an error nothing has changed. Errors: those of Options.Refresh; errs.ErrForbidden for another user's token;
-// errs.ErrUnavailable if rights cannot be checked now.
+// refresh replaces the socket's token with another token of the same user, or of who acts for it, and returns the
+// channels that must end. After an error nothing has changed. Errors: those of Options.Refresh; errs.ErrForbidden for
+// another user's token; errs.ErrUnavailable if rights cannot be checked now.
 func (s *Socket) refresh(ctx context.Context, token string) ([]endedChannel, error) {
 	if s.server.Refresh == nil {
 		return nil, errNoRefresh
@@ -125,10 +125,15 @@ func (s *Socket) refresh(ctx context.Context, token string) ([]endedChannel, err
 	s.refreshing.Lock()
 	defer s.refreshing.Unlock()
 	before := s.identity()
-	switch {
-	case id == before: // the same token again: Supabase's client sends it on each channel
+	if id == before || id == before.Actor { // the same token again: Supabase's client sends it on each channel
 		return nil, nil
-	case id.User != before.User || id.Service != before.Service:
+	}
+	if a := before.Actor; a != nil && id.User == a.User && id.Service == a.Service {
+		if id, err = id.ActFor(before.User, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	if id.User != before.User || id.Service != before.Service {
 		return nil, fmt.Errorf("the token is not of this socket's user: %w", errs.ErrForbidden)
 	}
 	s.setIdentity(id) // before the joined channels are listed: a join under way checks its rights again itself

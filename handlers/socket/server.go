@@ -35,8 +35,8 @@ type Options struct {
 	Refresh func(ctx context.Context, token string) (*rights.Identity, error)
 	// Revoked reports whether an identity's token has been revoked. Nil: no token ever is.
 	Revoked func(id *rights.Identity) bool
-	// Enter counts a connection of a user until leave is called; an error refuses it. Nil: no limit.
-	Enter func(r *http.Request, user string, via hub.Transport) (leave func(), err error)
+	// Enter counts a connection of an identity until leave is called; an error refuses it. Nil: no limit.
+	Enter func(r *http.Request, id *rights.Identity, via hub.Transport) (leave func(), err error)
 	// Rates limit how often a user may do what; nil: no limit.
 	Rates *ratelimit.Set
 
@@ -64,7 +64,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.Default()
 	}
 	if o.Enter == nil {
-		o.Enter = func(*http.Request, string, hub.Transport) (func(), error) { return func() {}, nil }
+		o.Enter = func(*http.Request, *rights.Identity, hub.Transport) (func(), error) { return func() {}, nil }
 	}
 	if o.Revoked == nil {
 		o.Revoked = neverRevoked
@@ -143,7 +143,7 @@ func (s *Server) admit(r *http.Request, h *handshake, via hub.Transport) (leave 
 	if s.isClosing() {
 		return nil, errs.ErrClosed
 	}
-	return s.Enter(r, h.identity.User, via)
+	return s.Enter(r, h.identity, via)
 }
 
 func (s *Server) isClosing() bool {

@@ -59,7 +59,8 @@ func (x *exchange) startProvider(q *Inquiry, r *Record) (err error) {
 		return err
 	}
 	spec := hub.StreamSpec{
-		ID: x.question.Metadata.Stream, Kind: "completion", Owner: q.User, ContentType: "text/plain; charset=utf-8",
+		ID: x.question.Metadata.Stream, Kind: "completion", Owner: q.User, Key: q.Key,
+		ContentType: "text/plain; charset=utf-8",
 	}
 	if q.Keep != nil {
 		spec.Idle = *q.Keep

@@ -14,6 +14,7 @@ import (
 // Inquiry is a client's request to ask a question.
 type Inquiry struct {
 	User    string
+	Key     string // the server that asks, for itself or for User; see hub.StreamSpec
 	Client  string // the client that asks, which does not get the question's event; "": none
 	ID      string // an id of the user's own, for idempotency; "": none
 	Content string

@@ -11,13 +11,15 @@ import (
 type actionSet uint8
 
 const (
-	bitAdmin actionSet = 1 << 6
-	bitsAll  actionSet = 1<<7 - 1
+	bitAct   actionSet = 1 << 6
+	bitAdmin actionSet = 1 << 7
+	bitsAll  actionSet = 1<<8 - 1
 )
 
 // actionBits lists the actions in the order of their bits.
 var actionBits = [...]Action{
-	ActionSubscribe, ActionPublish, ActionPresence, ActionComplete, ActionProduce, ActionQueue, ActionAdmin,
+	ActionSubscribe, ActionPublish, ActionPresence, ActionComplete, ActionProduce, ActionQueue, ActionAct,
+	ActionAdmin,
 }
 
 // bit returns the action's bit. To do ActionAll, one needs ActionAdmin. An unknown action has no bit.
@@ -35,6 +37,8 @@ func (a Action) bit() actionSet {
 		return 1 << 4
 	case ActionQueue:
 		return 1 << 5
+	case ActionAct:
+		return bitAct
 	case ActionAdmin, ActionAll:
 		return bitAdmin
 	}

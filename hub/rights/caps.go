@@ -134,6 +134,17 @@ func (c Caps) Names(topic string, a Action) bool {
 	return false
 }
 
+// Lists reports whether a pattern that matches topic lists a by its name, and not as part of ActionAll or ActionAdmin.
+func (c Caps) Lists(topic string, a Action) bool {
+	need := a.bit()
+	for i := range c.grants {
+		if g := &c.grants[i]; g.actions&need != 0 && g.actions != bitsAll && g.matches(topic) {
+			return true
+		}
+	}
+	return false
+}
+
 // AllowsAny reports whether any pattern allows a, whatever topics it matches.
 func (c Caps) AllowsAny(a Action) bool {
 	need := a.bit()

@@ -20,7 +20,7 @@ import (
 
 var allActions = []rights.Action{
 	rights.ActionSubscribe, rights.ActionPublish, rights.ActionPresence, rights.ActionComplete, rights.ActionProduce,
-	rights.ActionQueue, rights.ActionAdmin, rights.ActionAll,
+	rights.ActionQueue, rights.ActionAct, rights.ActionAdmin, rights.ActionAll,
 }
 
 // claim is the type of what ParseCaps reads.
@@ -36,7 +36,7 @@ func mustCaps(t testing.TB, raw map[string][]string, user string) rights.Caps {
 }
 
 func TestCapsAllows(t *testing.T) {
-	allButAdmin := []string{"subscribe", "publish", "presence", "complete", "produce", "queue"}
+	allButAdmin := []string{"subscribe", "publish", "presence", "complete", "produce", "queue", "act"}
 	for name, c := range map[string]struct {
 		raw    claim
 		user   string
@@ -53,6 +53,8 @@ func TestCapsAllows(t *testing.T) {
 		"everything":                 {claim{"*": {"*"}}, "u", "a", "queue", true},
 		"star implies admin":         {claim{"*": {"*"}}, "u", "a", "admin", true},
 		"admin implies all":          {claim{"a:*": {"admin"}}, "u", "a:1", "produce", true},
+		"admin implies act":          {claim{"user:*": {"admin"}}, "u", "user:a", "act", true},
+		"act is no other action":     {claim{"*": {"act"}}, "u", "user:a", "subscribe", false},
 		"admin there only":           {claim{"a:*": {"admin"}}, "u", "b:1", "produce", false},
 		"all but admin is not star":  {claim{"a": allButAdmin}, "u", "a", "*", false},
 		"the second pattern":         {claim{"a": {"queue"}, "b": {"publish"}}, "u", "b", "publish", true},

@@ -13,6 +13,7 @@ const (
 	ActionComplete  Action = "complete"  // start completions, cancel one's own
 	ActionProduce   Action = "produce"   // create streams and append to them
 	ActionQueue     Action = "queue"     // enqueue messages for users
+	ActionAct       Action = "act"       // on user:ID: make requests as that user (Identity.ActFor)
 	ActionAdmin     Action = "admin"     // everything, everyone's
 	ActionAll       Action = "*"
 )
@@ -25,4 +26,5 @@ type Identity struct {
 	Issued  time.Time // zero: the token does not say
 	TokenID string    // the token's jti, or the API key's name; "" if it has none
 	Service bool      // an API key: a server, not a person
+	Actor   *Identity // who acts for User, with its own credential; nil: User itself
 }

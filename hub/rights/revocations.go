@@ -68,9 +68,15 @@ func NewRevocations(o RevocationOptions) (*Revocations, error) {
 // Revoked reports whether the identity's token was revoked. A token without an issue time counts as issued before any
 // revocation. Issue times are whole seconds, so a token that was issued in the second of a revocation counts as issued
 // before it.
+//
+// An identity that acts for a user is revoked if its actor is, and by a revocation of the user after it was made: what
+// began before ends, what begins later is allowed. Whether a user may still be acted for is the application's decision.
 func (r *Revocations) Revoked(id *Identity) bool {
-	if r.count.Load() == 0 || id.Service {
+	switch {
+	case r.count.Load() == 0 || id.Service:
 		return false
+	case id.Actor != nil:
+		return r.Revoked(id.Actor) || r.Revoked(&Identity{User: id.User, Issued: id.Issued})
 	}
 	r.mu.RLock()
 	user, ofUser := r.all[subject{user: id.User}]

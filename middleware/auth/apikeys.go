@@ -29,7 +29,8 @@ type APIKey struct {
 	Caps rights.Caps // what it allows
 }
 
-// defaultAPIKeyCaps are the capabilities of keys that are configured without any: every action but admin.
+// defaultAPIKeyCaps are the capabilities of keys that are configured without any: every action but admin and
+// act, by which a key would be every user.
 var defaultAPIKeyCaps = map[string][]string{"*": {
 	string(rights.ActionSubscribe), string(rights.ActionPublish), string(rights.ActionPresence),
 	string(rights.ActionComplete), string(rights.ActionProduce), string(rights.ActionQueue),
@@ -52,8 +53,8 @@ func NewAPIKey() (plaintext, hash string) {
 // KEY is sha256: and 64 hex digits, as NewAPIKey returns them, or the key itself: at least 32 characters without
 // spaces, of which only the hash is stored. NAME is 1 to 64 characters of [A-Za-z0-9._-]; the default is "key-" and the
 // first 8 hex digits of the hash. A PATTERN is a capability pattern (see rights.ParseCaps; {sub} is the name). Without
-// patterns the key allows every action but admin on every topic. Names and keys must be unique. Errors contain the
-// entry's number, and never the key.
+// patterns the key allows every action but admin and act on every topic. Names and keys must be unique. Errors contain
+// the entry's number, and never the key.
 func ParseAPIKeys(s string) ([]APIKey, error) {
 	var keys []APIKey
 	entries := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })

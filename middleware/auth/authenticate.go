@@ -9,13 +9,14 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// Authenticate passes on requests with a valid credential, with their rights.Identity in the context (IdentityFrom). It
-// rejects requests without a credential.
+// Authenticate passes on requests with a valid credential, with their rights.Identity in the context (IdentityFrom):
+// that of the credential, or that of the user for whom it acts (UserHeader). It rejects requests without a credential.
 //
 // The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token= or
 // ?api_key=, in that order; only the first one is used. Credentials in the query are removed from the request's URL, so
 // that no handler can log them. Errors are errs.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 requires;
-// errs.ErrForbidden for a cookie from a page that may not use it; errs.ErrLimited if too many requests from one address
+// errs.ErrForbidden for a cookie from a page that may not use it, or a user that the credential may not act for;
+// errs.ErrInvalid if UserHeader names no user; errs.ErrLimited if too many requests from one address
 // failed; or errs.ErrUnavailable while the issuer's keys cannot be fetched.
 func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http.Handler) http.Handler {
 	find := &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}
@@ -36,7 +37,12 @@ func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http
 				fail(w, r, err)
 				return
 			}
-			next.ServeHTTP(w, WithIdentity(r, id))
+			acting, err := actFor(r, id, v.now())
+			if err != nil { // no failed attempt to come in: the credential is valid
+				fail(w, WithIdentity(r, id), err)
+				return
+			}
+			next.ServeHTTP(w, WithIdentity(r, acting))
 		})
 	}
 }

@@ -24,13 +24,15 @@ type question struct {
 	Action  rights.Action `json:"action"`
 	TokenID string        `json:"token_id"`
 	Service bool          `json:"service"`
+	Actor   string        `json:"actor,omitempty"` // who acts for the user (rights.Identity.Key)
 }
 
 // key returns the question as one string. Variable parts are preceded by their length, so that no two questions have
 // the same key.
 func (q question) key() string {
 	part := func(s string) string { return strconv.Itoa(len(s)) + ":" + s }
-	return part(q.User) + part(q.TokenID) + strconv.FormatBool(q.Service) + ":" + string(q.Action) + ":" + q.Topic
+	who := part(q.User) + part(q.TokenID) + part(q.Actor) + strconv.FormatBool(q.Service)
+	return who + ":" + string(q.Action) + ":" + q.Topic
 }
 
 // verdictKind is the application's decision.

@@ -36,10 +36,11 @@ type URLAuthorizerOptions struct {
 
 // URLAuthorizer asks an application over HTTP about actions that an identity's own capabilities do not allow.
 //
-// The request is a POST of {"user","topic","action","token_id","service"}; the answer is 200 with {"allowed":
-// true|false} and optionally "ttl" in seconds, at most an hour, 0 for no caching. 401 and 403 also deny. Answers are
-// cached by user, token id, service, topic and action, and concurrent requests for the same question are combined. Any
-// other result (a timeout, another status, a redirect, other JSON) denies with errs.ErrUnavailable for the next second.
+// The request is a POST of {"user","topic","action","token_id","service"}, and "actor" if an API key or a token acts
+// for the user; the answer is 200 with {"allowed": true|false} and optionally "ttl" in seconds, at most an hour, 0 for
+// no caching. 401 and 403 also deny. Answers are cached by all members of the request, and concurrent requests for the
+// same question are combined. Any other result (a timeout, another status, a redirect, other JSON) denies with
+// errs.ErrUnavailable for the next second.
 //
 // It is safe for concurrent use and starts no goroutines.
 type URLAuthorizer struct {
@@ -98,6 +99,9 @@ func (a *URLAuthorizer) Authorize(ctx context.Context, id *rights.Identity, topi
 		return err
 	}
 	q := question{User: id.User, Topic: topic, Action: action, TokenID: id.TokenID, Service: id.Service}
+	if id.Actor != nil {
+		q.Actor = id.Key()
+	}
 	verdict, ok := a.answers.get(q, time.Now())
 	if !ok {
 		// The first caller asks for all others, in its own goroutine. If its request ends earlier, it still waits for

@@ -85,8 +85,14 @@ func TestURLAuthorizerQuestion(t *testing.T) {
 	if app.asked[0] != want {
 		t.Errorf("asked %s", app.asked[0])
 	}
+	id.Actor, id.TokenID = &rights.Identity{User: "ci", Service: true}, "ci"
+	_ = a.Authorize(t.Context(), id, "code:1", "subscribe")
+	want = `{"user":"ada","topic":"code:1","action":"subscribe","token_id":"ci","service":false,"actor":"ci"}`
+	if app.asked[1] != want {
+		t.Errorf("asked %s", app.asked[1])
+	}
 	if err := a.Authorize(t.Context(), nil, "code:1", "subscribe"); !errors.Is(err, errs.ErrUnauthenticated) ||
-		app.count() != 1 {
+		app.count() != 2 {
 		t.Errorf("nobody: %v", err)
 	}
 }
@@ -221,6 +227,8 @@ func TestURLAuthorizerKeys(t *testing.T) {
 		{rights.Identity{User: "ada", TokenID: "1"}, "a", "subscribe"},
 		{rights.Identity{User: "ada", TokenID: "1", Service: true}, "a", "publish"},
 		{rights.Identity{User: "ada1", TokenID: ""}, "a", "publish"},
+		{rights.Identity{User: "ada", TokenID: "1", Actor: &rights.Identity{User: "ci", Service: true}}, "a", "publish"},
+		{rights.Identity{User: "ada", TokenID: "1", Actor: &rights.Identity{User: "ci"}}, "a", "publish"},
 	} {
 		for range 2 {
 			if err := a.Authorize(t.Context(), &q.id, q.topic, q.action); err != nil || app.count() != i+1 {

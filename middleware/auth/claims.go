@@ -12,7 +12,7 @@ import (
 )
 
 // maxClaim is the maximum length of a user's or a token's id, in bytes.
-const maxClaim = 255
+const maxClaim = rights.MaxUser
 
 // maxTime is the end of the year 9999. Later times cannot be formatted, and result from an exp in milliseconds.
 const maxTime = 253402300799
@@ -59,7 +59,7 @@ func (v *Verifier) expiry(claims jwt.MapClaims) (time.Time, error) {
 	return exp.Time, nil
 }
 
-// subject returns the user. RubberDuck's tokens have the form user?id=UUID.
+// subject returns the user.
 func subject(claims jwt.MapClaims) (string, error) {
 	sub, err := stringClaim(claims, "sub")
 	if err != nil {
@@ -68,10 +68,7 @@ func subject(claims jwt.MapClaims) (string, error) {
 	if sub == "" {
 		return "", &TokenError{Reason: "token has no sub"}
 	}
-	if id, ok := strings.CutPrefix(sub, "user?id="); ok && isUUID(id) {
-		return id, nil
-	}
-	return sub, nil
+	return rights.UserOf(sub), nil
 }
 
 // stringClaim returns an optional claim that must be a short string without control characters.
@@ -115,25 +112,6 @@ func capsClaim(value any) (map[string][]string, error) {
 		}
 	}
 	return caps, nil
-}
-
-// isUUID reports whether s has the form of RFC 9562 §4, in any version.
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 func hasControl(s string) bool { return strings.IndexFunc(s, unicode.IsControl) >= 0 }

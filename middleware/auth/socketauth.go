@@ -26,15 +26,16 @@ func NewSockets(v *Verifier, o Options) *Sockets {
 
 // Identify returns the identity that opens the socket: that of token if it is not empty (Phoenix's authToken),
 // otherwise that of the credentials that Authenticate reads. CORS does not protect WebSockets, so Origin is checked
-// first, against cross-site WebSocket hijacking. Errors: errs.ErrUnauthenticated, errs.ErrForbidden, errs.ErrLimited if
-// too many attempts from one address failed, errs.ErrUnavailable.
+// first, against cross-site WebSocket hijacking. UserHeader may name the user for whom the credential acts. Errors:
+// errs.ErrUnauthenticated, errs.ErrForbidden, errs.ErrInvalid for a bad UserHeader, errs.ErrLimited if too many
+// attempts from one address failed, errs.ErrUnavailable.
 func (a *Sockets) Identify(r *http.Request, token string) (*rights.Identity, error) {
 	id, err := a.identify(r, token)
 	if err != nil {
 		return nil, a.failures.note(r, err)
 	}
 	middleware.Welcome(r.Context())
-	return id, nil
+	return actFor(r, id, a.verifier.now())
 }
 
 func (a *Sockets) identify(r *http.Request, token string) (*rights.Identity, error) {

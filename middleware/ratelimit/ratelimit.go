@@ -89,6 +89,21 @@ func (l *Limiter) Take(key string, n int) error {
 	return nil
 }
 
+// giveBack undoes a Take of n tokens.
+func (l *Limiter) giveBack(key string, n int) {
+	if l == nil || n <= 0 {
+		return
+	}
+	hash := maphash.String(l.seed, key)
+	p := &l.parts[hash%parts]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full[hash] -= l.refill(n)
+	if p.spent[key] > 0 {
+		p.spent[key] -= n
+	}
+}
+
 // makeRoom makes room for another bucket. The caller holds p.mu.
 func (p *part) makeRoom(now time.Duration) {
 	if len(p.full) >= p.next {

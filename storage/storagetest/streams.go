@@ -88,7 +88,7 @@ func Streams(t *testing.T, open func(t *testing.T) hub.StreamStore,
 func record(id string) hub.StreamRecord {
 	at := time.UnixMilli(1700000000000).UTC()
 	return hub.StreamRecord{
-		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", ContentType: "text/plain",
+		ID: id, Kind: "completion", Topic: "code:project:42", Owner: "u", Key: "k", ContentType: "text/plain",
 		Epoch: "e-1", Tail: 3, Digest: "d", Aliases: []string{"mine"},
 		Idle: hub.IdlePolicy{CancelAfter: time.Second}, Completion: &hub.CompletionMeta{
 			Kind:         hub.ChatCompletion,

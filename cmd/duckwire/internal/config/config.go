@@ -86,7 +86,7 @@ type Config struct {
 	QueueTTL           time.Duration `key:"queue_ttl" default:"24h" min:"1s" max:"8760h" help:"how long a message waits for its user"`
 	Connections        int           `key:"connections" default:"100000" min:"1" max:"10000000" help:"connections at one time"`
 	ConnectionsPerUser int           `key:"connections_per_user" default:"1000" min:"1" max:"1000000" help:"connections of one user"`
-	ConnectionsPerAddr int           `key:"connections_per_address" default:"5000" min:"1" max:"10000000" help:"connections of one address (IPv6: of one /64 network); this machine's own are not limited"`
+	ConnectionsPerAddr int           `key:"connections_per_address" default:"5000" min:"1" max:"10000000" help:"connections of one address (IPv6: of one /64 network); this machine's own and API keys' are not limited"`
 	Guests             int           `key:"guests" default:"10000" min:"1" max:"10000000" help:"connections on which nobody has shown a credential that holds"`
 	GuestsPerAddress   int           `key:"guests_per_address" default:"1000" min:"1" max:"10000000" help:"such connections of one address; this machine's and trusted proxies' are not limited"`
 	FailuresPerMinute  int           `key:"failures_per_minute" default:"10" min:"0" max:"1000000" help:"failed attempts to come in, of one address; 0: no limit"`
@@ -95,6 +95,10 @@ type Config struct {
 	CursorsPerSecond   int           `key:"cursors_per_second" default:"60" min:"0" max:"1000000" help:"cursor-like events of one session, on average; ten times as many at once; 0: no limit"`
 	QueuePerSecond     int           `key:"queue_per_second" default:"1000" min:"0" max:"1000000" help:"messages that one user leaves in queues, on average; ten times as many at once; 0: no limit"`
 	JoinsPerMinute     int           `key:"joins_per_minute" default:"6000" min:"0" max:"1000000" help:"joins of channels, and topics followed, of one user; 0: no limit"`
+	KeyHeavyPerMinute  int           `key:"key_heavy_per_minute" default:"6000" min:"0" max:"1000000" help:"what heavy_per_minute is for a user, for one API key, with that of users it acts for; 0: no limit"`
+	KeyStreams         int           `key:"key_streams" default:"10000" min:"1" max:"1000000" help:"unfinished streams of one API key, with those of users it acts for"`
+	KeyConnections     int           `key:"key_connections" default:"10000" min:"1" max:"1000000" help:"connections of one API key, with those of users it acts for"`
+	KeyFactor          int           `key:"key_factor" default:"10" min:"1" max:"1000" help:"how many times a user's limits an API key has of events, cursor-like events, messages in queues, joins and jobs"`
 
 	Heartbeat     time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
 	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
