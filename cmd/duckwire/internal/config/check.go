@@ -35,7 +35,8 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 	check("upstream_url", checkUpstream(l.UpstreamURL))
 	check("local_corpus", checkFolder(l.LocalCorpus))
 	for _, o := range l.AllowedOrigins {
-		check("allowed_origins", checkOrigin(o))
+		_, err := middleware.ParseOrigins([]string{o}) // one by one, to report each
+		check("allowed_origins", err)
 	}
 	_, err := middleware.ParseProxies(l.TrustedProxies)
 	check("trusted_proxies", err)
@@ -105,17 +106,6 @@ func checkUpstream(text string) error {
 	}
 	if !strings.HasSuffix(text, "/v1") {
 		return fmt.Errorf("%q must end in /v1, as in http://127.0.0.1:11434/v1", text)
-	}
-	return nil
-}
-
-func checkOrigin(origin string) error {
-	if origin == "*" {
-		return nil
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(origin, "/") != u.Scheme+"://"+u.Host {
-		return fmt.Errorf("%q must be an origin, scheme and host alone, such as https://app.example.com", origin)
 	}
 	return nil
 }
