@@ -12,8 +12,8 @@ import (
 // Authenticate passes on requests with a valid credential, with their rights.Identity in the context (IdentityFrom). It
 // rejects requests without a credential.
 //
-// The credential is taken from Authorization: Bearer, the cookie duckwire_token (from allowed pages only), ?token= or
-// ?api_key=, in that order; only the first one is used. Credentials in the query are removed from the request's URL, so
+// The credential is taken from Authorization: Bearer, api-key, x-api-key, the cookie duckwire_token (from allowed pages
+// only), ?token= or ?api_key=, in that order; only the first one is used. Credentials in the query are removed from the request's URL, so
 // that no handler can log them. Errors are errs.ErrUnauthenticated, with WWW-Authenticate set as RFC 6750 §3 requires;
 // errs.ErrForbidden for a cookie from a page that may not use it; errs.ErrLimited if too many requests from one address
 // failed; or errs.ErrUnavailable while the issuer's keys cannot be fetched.
