@@ -130,7 +130,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	s.handler = escapeTopics(s.router())
+	s.handler = trimSlash(escapeTopics(s.router()))
 	s.joinNodes()
 	s.connections.shareUsage(&s.Options)
 	var sharing context.Context

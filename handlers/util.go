@@ -3,7 +3,7 @@ package handlers
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,13 +20,16 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// isOpenAIPath reports whether a request's path is OpenAI-compatible, so that errors have OpenAI's format.
-func isOpenAIPath(r *http.Request) bool {
-	switch strings.TrimSuffix(r.URL.Path, "/") {
-	case "/v1/chat/completions", "/v1/completions", "/v1/fim/completions", "/v1/models":
-		return true
-	}
-	return false
+// ownResources are the resources under /v1 that only Duckwire has. All others are those of OpenAI's API.
+var ownResources = []string{
+	"streams", "analyses", "workers", "topics", "events", "users", "revocations", "overview",
+}
+
+// isOpenAIPath reports whether a path is one of OpenAI's API, so that errors have OpenAI's format.
+func isOpenAIPath(path string) bool {
+	rest, ok := strings.CutPrefix(path, apiRoot+"/")
+	resource, _, _ := strings.Cut(rest, "/")
+	return ok && resource != "" && !slices.Contains(ownResources, resource)
 }
 
 // wireTime formats a time as all answers do.
