@@ -16,12 +16,16 @@ import (
 // readBody reads a request's whole JSON body. It decodes its content coding, and removes a byte order mark and white
 // space around it.
 func (s *server) readBody(r *http.Request) ([]byte, error) {
-	r, err := middleware.DecodeBody(r, s.BodyBytes)
+	plain, err := middleware.DecodeBody(r, s.BodyBytes)
 	if err != nil {
+		s.skipBody(r)
 		return nil, err
 	}
-	raw, err := io.ReadAll(r.Body)
+	raw, err := io.ReadAll(plain.Body)
 	if err != nil {
+		if !errors.Is(err, middleware.ErrSlowBody) {
+			s.skipBody(r)
+		}
 		return nil, s.errReading(err)
 	}
 	if isUTF16(raw) {
@@ -35,6 +39,14 @@ func (s *server) readBody(r *http.Request) ([]byte, error) {
 		return nil, errs.Invalid("body", "is empty; a JSON object is needed")
 	}
 	return raw, nil
+}
+
+// skipBody reads the rest of a body that is refused. Many clients read no answer before they have sent all of it, and
+// net/http would close the connection under them. A body that is too large, or of unknown length, is not read.
+func (s *server) skipBody(r *http.Request) {
+	if r.ContentLength <= s.BodyBytes {
+		_, _ = io.CopyN(io.Discard, r.Body, max(r.ContentLength, 0)) // fails only if the client is gone
+	}
 }
 
 // errReading returns the error to answer with if a body could not be read.

@@ -63,6 +63,7 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 	}
 	plain, err := middleware.DecodeBody(r, s.BodyBytes)
 	if err != nil {
+		s.skipBody(r)
 		s.WriteError(w, r, err)
 		return
 	}
@@ -169,10 +170,12 @@ func (f *socketFeed) Bye(dst []byte, reason string, retry time.Duration) []byte 
 
 // sseSocketPost answers POST /socket/sse, which receives a client's messages in the format of long-poll.
 func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
-	r, err := middleware.DecodeBody(r, s.BodyBytes)
+	plain, err := middleware.DecodeBody(r, s.BodyBytes)
 	if err != nil {
+		s.skipBody(r)
 		return err
 	}
+	r = plain
 	if s.relay(w, r, r.URL.Query().Get("session")) {
 		return nil
 	}

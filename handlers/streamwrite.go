@@ -127,6 +127,7 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := middleware.PlainBody(r); err != nil { // the compressed bytes would be the stream's text
+		s.skipBody(r)
 		return appendError(w, err)
 	}
 	begin := stream.Append
