@@ -138,7 +138,7 @@ func TestTrailingSlash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
+		finish(resp)
 		return resp.StatusCode, resp.Header.Get("Content-Type")
 	}
 	for _, operation := range operations(t) {

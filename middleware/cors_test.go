@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -66,4 +67,20 @@ func TestCORSPrivateNetwork(t *testing.T) {
 			t.Errorf("%+v: %q", c, got)
 		}
 	}
+}
+
+// FuzzCORSRequestedHeaders: whatever a preflight asks for, the answer is a list of headers' names.
+func FuzzCORSRequestedHeaders(f *testing.F) {
+	f.Add("authorization,x-stainless-lang")
+	f.Add("a, b c,\td")
+	f.Add(strings.Repeat("a,", 200))
+	names := regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+(, [!#$%&'*+.^_`|~0-9A-Za-z-]+)*$")
+	h := middleware.CORS(middleware.CORSOptions{AllowedOrigins: []string{"*"}})(ok)
+	f.Fuzz(func(t *testing.T, asked string) {
+		w := serve(h, "OPTIONS", "/", "Origin", "https://a.example", "Access-Control-Request-Method", "GET",
+			"Access-Control-Request-Headers", asked)
+		if got := w.Header().Get("Access-Control-Allow-Headers"); len(got) > 10_000 || !names.MatchString(got) {
+			t.Fatalf("%q became %q", asked, got)
+		}
+	})
 }
