@@ -9,8 +9,11 @@ import (
 )
 
 // await calls read now and at each wake until it returns true or the wait is over. A waiting request counts as a
-// connection. Errors: *errs.LimitError at a limit.
+// connection. HEAD does not wait. Errors: *errs.LimitError at a limit.
 func (s *server) await(r *http.Request, wake *log.Wake, wait time.Duration, read func() bool) error {
+	if isHead(r) {
+		wait = 0
+	}
 	if wait > 0 {
 		leave, err := s.enter(r, hub.ViaWait)
 		if err != nil {

@@ -10,26 +10,36 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/middleware"
 )
 
-// readBytes reads a request's whole body, of any media type.
+// readBytes reads a request's whole body, of any media type, and decodes its content coding.
 func (s *server) readBytes(r *http.Request) ([]byte, error) {
-	raw, err := io.ReadAll(io.LimitReader(r.Body, s.BodyBytes+1))
+	plain, err := middleware.DecodeBody(r, s.BodyBytes)
 	if err != nil {
-		return nil, errBody(err)
+		s.skipBody(r)
+		return nil, err
 	}
-	if int64(len(raw)) > s.BodyBytes {
-		return nil, &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
+	raw, err := io.ReadAll(plain.Body)
+	if err != nil {
+		if !errors.Is(err, middleware.ErrSlowBody) {
+			s.skipBody(r)
+		}
+		return nil, s.errReading(err)
 	}
 	return raw, nil
 }
 
-// readBody reads a request's whole JSON body, and trims white space.
+// readBody reads a request's whole JSON body, and removes a byte order mark and white space around it.
 func (s *server) readBody(r *http.Request) ([]byte, error) {
 	raw, err := s.readBytes(r)
 	if err != nil {
 		return nil, err
 	}
+	if isUTF16(raw) {
+		return nil, errs.Invalid("body", "is encoded in UTF-16 or UTF-32; UTF-8 is needed")
+	}
+	raw = bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")) // as RFC 8259 §8.1 allows
 	if !utf8.Valid(raw) {
 		return nil, errs.Invalid("body", "is not valid UTF-8")
 	}
@@ -37,6 +47,33 @@ func (s *server) readBody(r *http.Request) ([]byte, error) {
 		return nil, errs.Invalid("body", "is empty; a JSON object is needed")
 	}
 	return raw, nil
+}
+
+// skipBody reads the rest of a body that is refused. Many clients read no answer before they have sent all of it, and
+// net/http would close the connection under them. A body that is too large, or of unknown length, is not read.
+func (s *server) skipBody(r *http.Request) {
+	if r.ContentLength <= s.BodyBytes {
+		_, _ = io.CopyN(io.Discard, r.Body, max(r.ContentLength, 0)) // fails only if the client is gone
+	}
+}
+
+// errReading returns the error to answer with if a body could not be read.
+func (s *server) errReading(err error) error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
+	case errors.Is(err, errs.ErrInvalid):
+		return err
+	}
+	return errBody(err)
+}
+
+// isUTF16 reports whether a JSON text is encoded in UTF-16 or UTF-32: it has their byte order mark, or a zero byte
+// beside its first character, which is always an ASCII one (RFC 4627 §3).
+func isUTF16(raw []byte) bool {
+	return bytes.HasPrefix(raw, []byte("\xff\xfe")) || bytes.HasPrefix(raw, []byte("\xfe\xff")) ||
+		bytes.IndexByte(raw[:min(len(raw), 2)], 0) >= 0
 }
 
 // readJSON decodes a request's body into v, which must be a pointer to a struct.

@@ -37,7 +37,7 @@ func serveEmbedded(w http.ResponseWriter, r *http.Request, files fs.FS, name, me
 		h.Set("Cache-Control", "no-cache") // revalidate each time, usually answered by 304
 	}
 	h.Set("ETag", file.etag)
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding") // CORS may have added Origin
 	if hasETag(r.Header.Get("If-None-Match"), file.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil

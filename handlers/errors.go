@@ -31,7 +31,8 @@ type Problem struct {
 	RetryAfter int    `json:"retry_after,omitempty"` // seconds
 	RequestID  string `json:"request_id,omitempty"`
 
-	err error // internal error: logged, not sent
+	codings string // the header Accept-Encoding; "": none
+	err     error  // internal error: logged, not sent
 }
 
 // Request errors that the hub does not know.
@@ -59,6 +60,10 @@ var problems = []struct {
 	{errNoRoute, http.StatusNotFound, "no_such_path", "There is nothing at this path"},
 	{errMethod, http.StatusMethodNotAllowed, "method_not_allowed", "The path does not answer this method"},
 	{errAccept, http.StatusNotAcceptable, "not_acceptable", "None of the accepted media types can be had"},
+	{
+		middleware.ErrCoding, http.StatusUnsupportedMediaType, "unsupported_coding",
+		"The body's content coding is not accepted",
+	},
 	{errMedia, http.StatusUnsupportedMediaType, "unsupported_media_type", "The body's media type is not understood"},
 	{errRange, http.StatusRequestedRangeNotSatisfiable, "range_not_satisfiable", "The range lies beyond the text"},
 	{errs.ErrConflict, http.StatusConflict, "conflict", "The request does not fit what is there"},
@@ -98,6 +103,8 @@ func (p *Problem) addData(err error) {
 		lease  *hub.LeaseError
 	)
 	switch {
+	case errors.Is(err, middleware.ErrCoding):
+		p.codings = middleware.AcceptedCodings(err)
 	case errors.As(err, &field):
 		p.Field = field.Field
 	case errors.As(err, &limit):
@@ -139,7 +146,7 @@ func (s *server) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 			slog.String("path", middleware.LogText(r.URL.Path)),
 			slog.String("request_id", p.RequestID), slog.Any("error", err))
 	}
-	if said || s.isOpenAIPath(r) {
+	if said || isOpenAIPath(r.URL.Path) || isMissingOpenAI(err) {
 		writeOpenAIError(w, p, err)
 		return
 	}
@@ -179,6 +186,9 @@ func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 func (p *Problem) header(h http.Header) {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
+	if p.codings != "" {
+		h.Set("Accept-Encoding", p.codings)
 	}
 	if p.Status == http.StatusUnauthorized && h.Get("WWW-Authenticate") == "" {
 		h.Set("WWW-Authenticate", "Bearer")

@@ -15,7 +15,6 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
-	"github.com/duckwire/duckwire/middleware/auth"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
@@ -45,7 +44,7 @@ func (s *server) forward(path string) handlerFunc {
 		if err != nil {
 			return err
 		}
-		leave, err := s.enter(r, auth.IdentityFrom(r.Context()).User, hub.ViaWait)
+		leave, err := s.enter(r, hub.ViaWait)
 		if err != nil {
 			return err
 		}

@@ -55,6 +55,10 @@ func (s *server) getProfile(w http.ResponseWriter, r *http.Request) error {
 	if _, err := intParam(r.URL.Query(), "seconds", 1, 1, maxProfile); err != nil {
 		return err
 	}
+	if isHead(r) {
+		writeHead(w, "application/octet-stream")
+		return nil
+	}
 	if !s.profiling.TryLock() {
 		const name = "profiles at one time (profiles)"
 		return &errs.LimitError{Kind: errs.ErrLimited, Name: name, Limit: 1, Retry: 10 * time.Second}

@@ -89,6 +89,9 @@ func (s *testServer) tryEverywhere(t *testing.T, tok string) (made []string) {
 			also = "&"
 		}
 		get(path, "Authorization: Bearer "+tok, "Accept: text/event-stream")
+		get(path, "Api-Key: "+tok)
+		get(path, "X-Api-Key: "+tok)
+		get(path + also + "api-key=" + query + "&x-api-key=" + query + "&Authorization=Bearer+" + query)
 		get(path, "Cookie: duckwire_token="+tok, "Sec-Fetch-Site: same-origin")
 		get(path, "Cookie: duckwire_token="+tok, "Origin: https://evil.example")
 		get(path + also + "token=" + query)

@@ -95,6 +95,12 @@ func (c checked) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return resp, err
 	}
+	if r.Method == http.MethodHead { // described as GET is
+		if _, op := contract.find(http.MethodGet, r.URL.Path); op != nil {
+			contract.checkHeaders(c.t, r, resp, op)
+			return resp, nil
+		}
+	}
 	path, op := contract.find(r.Method, r.URL.Path)
 	if op == nil {
 		if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed &&

@@ -26,11 +26,12 @@ func (c *apiContract) checkRequest(t testing.TB, r *http.Request, path *contract
 		Options:    &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 	}
 	var body []byte
-	if r.GetBody == nil { // a long upload, which cannot be read again
+	if r.GetBody == nil || r.Header.Get("Content-Encoding") != "" { // a long upload cannot be read again
 		input.Options.ExcludeRequestBody = true
 	} else if again, err := r.GetBody(); err == nil {
 		body, _ = io.ReadAll(again)
-		input.Request.Body = io.NopCloser(bytes.NewReader(body))
+		body = bytes.TrimPrefix(body, []byte("\ufeff"))
+		input.Request.Body, input.Request.GetBody = io.NopCloser(bytes.NewReader(body)), nil
 	}
 	if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil {
 		t.Errorf("%s %s was taken, and is not as openapi.yaml has it: %v\n%.500s", r.Method, r.URL, err, body)

@@ -104,6 +104,10 @@ func (s *server) followQueue(w http.ResponseWriter, r *http.Request, user string
 	if err != nil {
 		return err
 	}
+	if isHead(r) {
+		live.Start(w, live.MediaSSE)
+		return nil
+	}
 	pump, done, err := s.newPump(w, r, hub.ViaSSE, opts)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+	chimiddleware "github.com/go-chi/chi/v5/middleware"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/middleware"
@@ -15,14 +16,16 @@ import (
 func (s *server) router() chi.Router {
 	r := chi.NewRouter()
 	s.useMiddleware(r)
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.WriteError(w, r, errNoRoute) })
-	r.MethodNotAllowed(s.methodNotAllowed(r))
+	paths := new(knownPaths)
+	r.NotFound(s.noSuchPath(paths))
+	r.MethodNotAllowed(s.methodNotAllowed(r, paths))
 	s.routePublic(r)
 	s.routeSockets(r)
 	r.Group(func(r chi.Router) {
 		r.Use(auth.Authenticate(s.Verifier, s.auth, s.WriteError))
 		s.routeAPI(r)
 	})
+	paths.readFrom(r)
 	return r
 }
 
@@ -47,9 +50,11 @@ func (s *server) useMiddleware(r chi.Router) {
 				"Range", "If-Range", "Stream-Closed", "X-Request-Id", "X-Phoenix-AuthToken", "X-Phoenix-Longpoll-Token",
 			},
 			ExposeHeaders: []string{
-				"Duckwire-Status", "Producer-Epoch", "Producer-Expected-Seq", "Stream-Closed", "X-Request-Id",
+				"Duckwire-Status", "Duckwire-Watchers", "Duckwire-Cancelled", "Producer-Epoch", "Producer-Seq",
+				"Producer-Expected-Seq", "Producer-Received-Seq", "Stream-Closed", "Preference-Applied", "Accept-Ranges",
 			},
 		}),
+		chimiddleware.GetHead, // handlers that wait or change something ask isHead
 	)
 }
 
@@ -130,14 +135,30 @@ func (s *server) handle(h handlerFunc) http.HandlerFunc {
 	}
 }
 
-// methodNotAllowed answers 405 with the methods of the path (RFC 9110 §15.5.6).
-func (s *server) methodNotAllowed(routes chi.Routes) http.HandlerFunc {
+// routedPath returns the path that the router compares with its routes.
+func routedPath(r *http.Request) string {
+	if r.URL.RawPath != "" {
+		return r.URL.RawPath
+	}
+	return r.URL.Path
+}
+
+// methodNotAllowed answers 405 with the methods of the path (RFC 9110 §15.5.6). The router also calls it for methods
+// that it does not know, whatever the path.
+func (s *server) methodNotAllowed(routes chi.Routes, paths *knownPaths) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var allow []string
 		for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
-			if routes.Match(chi.NewRouteContext(), m, r.URL.Path) {
+			if routes.Match(chi.NewRouteContext(), m, routedPath(r)) {
 				allow = append(allow, m)
+				if m == http.MethodGet {
+					allow = append(allow, http.MethodHead)
+				}
 			}
+		}
+		if allow == nil {
+			s.noSuchPath(paths)(w, r)
+			return
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))
 		s.WriteError(w, r, errMethod)

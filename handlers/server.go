@@ -142,7 +142,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	s.handler = escapeSlashes(s.router())
+	s.handler = trimSlash(escapeSlashes(s.router()))
 	s.joinNodes()
 	s.connections.shareUsage(&s.Options)
 	var sharing context.Context

@@ -14,6 +14,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
@@ -32,10 +33,6 @@ func (s *server) newSockets() *socket.Server {
 		WriteTimeout:      s.WriteTimeout, Heartbeat: s.Heartbeat, PresenceGrace: s.PresenceGrace,
 	})
 }
-
-// socketPath is the path at which the Phoenix client opens a WebSocket. Like Phoenix, the server accepts a trailing
-// slash.
-const socketPath = "/socket/websocket"
 
 // webSocket answers GET /socket/websocket.
 func (s *server) webSocket(w http.ResponseWriter, r *http.Request) {
@@ -60,11 +57,20 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 	if w.Header().Get("Access-Control-Allow-Origin") == "" {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, s.BodyBytes)
-	if s.relay(w, r, socket.PollToken(r)) {
+	if isHead(r) {
+		writeHead(w, "application/json; charset=utf-8")
 		return
 	}
-	s.sockets.LongPoll(w, r)
+	plain, err := middleware.DecodeBody(r, s.BodyBytes)
+	if err != nil {
+		s.skipBody(r)
+		s.WriteError(w, r, err)
+		return
+	}
+	if s.relay(w, plain, socket.PollToken(plain)) {
+		return
+	}
+	s.sockets.LongPoll(w, plain)
 }
 
 // sseSocket answers GET /socket/sse with the socket's frames as blocks (openapi.yaml: followSocket).
@@ -77,6 +83,14 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	opts, err := s.parseLive(q)
 	if err != nil {
 		return err
+	}
+	if isHead(r) {
+		if err := s.sockets.CheckSSE(r, q.Get("session")); err != nil && !errors.Is(err, socket.ErrSession) {
+			s.refuseSocket(w, r, err)
+			return nil
+		}
+		live.Start(w, live.MediaSSE)
+		return nil
 	}
 	opts.WriteTimeout = s.WriteTimeout
 	p := live.New(w, r, s.hub, &s.writers, opts)
@@ -156,7 +170,12 @@ func (f *socketFeed) Bye(dst []byte, reason string, retry time.Duration) []byte 
 
 // sseSocketPost answers POST /socket/sse, which receives a client's messages in the format of long-poll.
 func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
-	r.Body = http.MaxBytesReader(w, r.Body, s.BodyBytes)
+	plain, err := middleware.DecodeBody(r, s.BodyBytes)
+	if err != nil {
+		s.skipBody(r)
+		return err
+	}
+	r = plain
 	if s.relay(w, r, r.URL.Query().Get("session")) {
 		return nil
 	}

@@ -27,6 +27,8 @@ func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	switch {
+	case media != live.MediaText && isHead(r):
+		return s.headStream(w, r, stream, media, shape)
 	case shape == "openai":
 		return s.streamOpenAI(w, r, stream)
 	case media == live.MediaSSE:
@@ -157,6 +159,11 @@ func (s *server) streamText(w http.ResponseWriter, r *http.Request, stream *hub.
 	h := w.Header()
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("ETag", etag)
+	if isHead(r) { // Range is for GET only (RFC 9110 §14.2)
+		st := stream.State()
+		startText(w, 0, false, &st)
+		return nil
+	}
 	at, ranged, err := byteRange(r, etag)
 	if err != nil {
 		return err

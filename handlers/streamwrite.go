@@ -126,6 +126,10 @@ func (s *server) appendStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := middleware.PlainBody(r); err != nil { // the compressed bytes would be the stream's text
+		s.skipBody(r)
+		return appendError(w, err)
+	}
 	begin := stream.Append
 	if n := r.ContentLength; n >= 0 && n <= bufferedBodyBytes {
 		begin = stream.AppendWhole

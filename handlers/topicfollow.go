@@ -65,6 +65,10 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	if err != nil {
 		return err
 	}
+	if isHead(r) {
+		live.Start(w, live.MediaSSE)
+		return nil
+	}
 	if err := s.takeRate(r, ratelimit.Joins, len(topics)); err != nil {
 		return err
 	}

@@ -16,12 +16,9 @@ const topicsPrefix = "/v1/topics/"
 
 // escapeSlashes makes names with slashes one path parameter for the router, which would split them into segments:
 // topics, such as code:file:lib/a.ex, and models, such as openai/gpt-4o. It runs before the router and changes only the
-// escaped path. It also removes the trailing slash of socketPath.
+// escaped path.
 func escapeSlashes(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == socketPath+"/" {
-			r.URL.Path, r.URL.RawPath = socketPath, ""
-		}
 		if rest, ok := strings.CutPrefix(r.URL.Path, topicsPrefix); ok {
 			if i := strings.LastIndexByte(rest, '/'); i > 0 {
 				r = withRawPath(r, topicsPrefix+url.PathEscape(rest[:i])+rest[i:])
@@ -41,6 +38,21 @@ func withRawPath(r *http.Request, raw string) *http.Request {
 	r2 := *r
 	r2.URL = &u
 	return &r2
+}
+
+// trimSlash serves a path with a trailing slash as the one without, which the base URLs of many clients add. No name in a
+// path ends in a slash, unless that is escaped. It does not redirect, because clients repeat a POST as a GET then.
+func trimSlash(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if escaped := r.URL.EscapedPath(); len(escaped) > 1 && strings.HasSuffix(escaped, "/") {
+			u := *r.URL
+			u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
+			r2 := *r
+			r2.URL = &u
+			r = &r2
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // topicParam returns the validated topic of the path.

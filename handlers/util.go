@@ -3,7 +3,6 @@ package handlers
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -21,14 +20,16 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// isOpenAIPath reports whether a request's path is OpenAI-compatible, so that errors have OpenAI's format.
-func (s *server) isOpenAIPath(r *http.Request) bool {
-	path := strings.TrimSuffix(r.URL.Path, "/")
-	switch path {
-	case "/v1/chat/completions", "/v1/completions", "/v1/fim/completions", "/v1/models":
-		return true
-	}
-	return strings.HasPrefix(path, modelsPrefix) || slices.Contains(s.UpstreamPaths, strings.TrimPrefix(path, "/v1/"))
+// ownResources are the resources under /v1 that only Duckwire has. All others are those of OpenAI's API.
+var ownResources = []string{
+	"streams", "analyses", "workers", "topics", "events", "users", "revocations", "overview",
+}
+
+// isOpenAIPath reports whether a path is one of OpenAI's API, so that errors have OpenAI's format.
+func isOpenAIPath(path string) bool {
+	rest, ok := strings.CutPrefix(path, apiRoot+"/")
+	resource, _, _ := strings.Cut(rest, "/")
+	return ok && resource != "" && !slices.Contains(ownResources, resource)
 }
 
 // wireTime formats a time as all answers do.

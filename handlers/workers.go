@@ -54,6 +54,10 @@ func (s *server) takeJobs(w http.ResponseWriter, r *http.Request) error {
 	if q.Get("types") != "" {
 		worker.Types = strings.Split(q.Get("types"), ",")
 	}
+	if isHead(r) { // a job would be lost
+		writeHead(w, mediaJSON)
+		return nil
+	}
 	leave, err := s.enter(r, hub.ViaWait)
 	if err != nil {
 		return err

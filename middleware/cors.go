@@ -7,8 +7,8 @@ import (
 
 // CORSOptions configure which other origins may use the server. The zero value allows none.
 type CORSOptions struct {
-	AllowedOrigins []string // such as https://app.example.com; "*" allows any origin, but without credentials
-	AllowHeaders   []string // request headers in addition to corsAllowHeaders
+	AllowedOrigins []string // see ParseOrigins; "*" allows any origin, but without credentials
+	AllowHeaders   []string // request headers in addition to corsAllowHeaders, for preflights that name none
 	ExposeHeaders  []string // response headers in addition to corsExposeHeaders
 }
 
@@ -20,17 +20,24 @@ const (
 var (
 	corsAllowHeaders = []string{
 		"Authorization", "Content-Type", "Last-Event-ID", "Prefer", "Idempotency-Key",
-		"If-None-Match", "Producer-Id", "Producer-Epoch", "Producer-Seq",
+		"If-None-Match", "Producer-Id", "Producer-Epoch", "Producer-Seq", "Api-Key", "X-Api-Key",
 	}
 	corsExposeHeaders = []string{
 		"Location", "Duckwire-Stream", "Retry-After", "ETag", "Content-Range",
-		"Duckwire-Position", "Stream-Next-Offset",
+		"Duckwire-Position", "Stream-Next-Offset", "X-Request-Id", "WWW-Authenticate", "Allow", "Accept-Encoding",
+		// What OpenAI's SDKs read.
+		"Retry-After-Ms", "X-Should-Retry", "OpenAI-Model", "OpenAI-Organization", "OpenAI-Processing-Ms",
+		"OpenAI-Version", "X-RateLimit-Limit-Requests", "X-RateLimit-Limit-Tokens", "X-RateLimit-Remaining-Requests",
+		"X-RateLimit-Remaining-Tokens", "X-RateLimit-Reset-Requests", "X-RateLimit-Reset-Tokens",
 	}
 )
 
 // CORS answers preflights without authentication, and adds CORS headers to every other response to an allowed origin,
 // errors included (WHATWG Fetch §3.2). An origin that is not allowed gets its response without them, and
 // the browser does not let the page read it.
+//
+// An allowed origin may send any request header, because SDKs, tracers and editors add headers of their own. It may also
+// reach the server in a private network from a page in the public one (Access-Control-Request-Private-Network).
 //
 // The headers are set before the handler runs, so that every response has them.
 func CORS(o CORSOptions) func(http.Handler) http.Handler {
@@ -42,9 +49,7 @@ func CORS(o CORSOptions) func(http.Handler) http.Handler {
 			marked := markOrigin(w.Header(), r.Header.Get("Origin"), allowed)
 			if isPreflight(r) {
 				if marked {
-					w.Header().Set("Access-Control-Allow-Methods", corsMethods)
-					w.Header().Set("Access-Control-Allow-Headers", allowHeaders)
-					w.Header().Set("Access-Control-Max-Age", corsMaxAge)
+					answerPreflight(w.Header(), r.Header, allowHeaders)
 				}
 				w.WriteHeader(http.StatusNoContent)
 				return
@@ -57,10 +62,58 @@ func CORS(o CORSOptions) func(http.Handler) http.Handler {
 	}
 }
 
+// answerPreflight sets the headers that answer the preflight of an allowed origin.
+func answerPreflight(h, asked http.Header, allowHeaders string) {
+	const private = "Access-Control-Request-Private-Network"
+	h.Add("Vary", "Access-Control-Request-Headers")
+	h.Add("Vary", private)
+	h.Set("Access-Control-Allow-Methods", corsMethods)
+	if more := requestedHeaders(asked.Values("Access-Control-Request-Headers")); more != "" {
+		allowHeaders += ", " + more
+	}
+	h.Set("Access-Control-Allow-Headers", allowHeaders)
+	h.Set("Access-Control-Max-Age", corsMaxAge)
+	if asked.Get(private) == "true" {
+		h.Set("Access-Control-Allow-Private-Network", "true")
+	}
+}
+
+// The maximum of what a preflight may ask for. An SDK asks for a dozen headers.
+const (
+	maxRequestedHeaders = 100
+	maxRequestedBytes   = 4 << 10
+)
+
+// tokenChars are the bytes of a header's name (RFC 9110 §5.6.2).
+const tokenChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// requestedHeaders returns the names in Access-Control-Request-Headers, or "" if there are none, too many, or one that
+// is no header's name: no browser sends that.
+func requestedHeaders(lines []string) string {
+	list := strings.Join(lines, ",")
+	if len(list) > maxRequestedBytes {
+		return ""
+	}
+	var names []string
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.Trim(name, " \t"); name == "" {
+			continue
+		}
+		if strings.Trim(name, tokenChars) != "" {
+			return ""
+		}
+		names = append(names, name)
+	}
+	if len(names) > maxRequestedHeaders {
+		return ""
+	}
+	return strings.Join(names, ", ")
+}
+
 // markOrigin sets the headers that let a page of the origin read the response, and reports whether the origin is
 // allowed.
 func markOrigin(h http.Header, origin string, allowed *Origins) bool {
-	if len(allowed.exact) > 0 || allowed.Any {
+	if !allowed.Empty() {
 		h.Add("Vary", "Origin") // also if it is not allowed: a cache must not serve that response to an allowed origin
 	}
 	switch {

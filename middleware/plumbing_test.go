@@ -73,8 +73,12 @@ func TestCORS(t *testing.T) {
 	const app = "https://app.example.com"
 	const methods = "GET, POST, PUT, DELETE, HEAD, OPTIONS"
 	const request = "Authorization, Content-Type, Last-Event-ID, Prefer, Idempotency-Key, If-None-Match, " +
-		"Producer-Id, Producer-Epoch, Producer-Seq"
-	const exposed = "Location, Duckwire-Stream, Retry-After, ETag, Content-Range, Duckwire-Position, Stream-Next-Offset"
+		"Producer-Id, Producer-Epoch, Producer-Seq, Api-Key, X-Api-Key"
+	const exposed = "Location, Duckwire-Stream, Retry-After, ETag, Content-Range, Duckwire-Position, Stream-Next-Offset, " +
+		"X-Request-Id, WWW-Authenticate, Allow, Accept-Encoding, Retry-After-Ms, X-Should-Retry, OpenAI-Model, " +
+		"OpenAI-Organization, OpenAI-Processing-Ms, OpenAI-Version, X-RateLimit-Limit-Requests, X-RateLimit-Limit-Tokens, " +
+		"X-RateLimit-Remaining-Requests, X-RateLimit-Remaining-Tokens, X-RateLimit-Reset-Requests, " +
+		"X-RateLimit-Reset-Tokens"
 	for name, c := range map[string]struct {
 		allowed              []string
 		origin, by           string
@@ -112,6 +116,9 @@ func TestCORS(t *testing.T) {
 				if c.vary {
 					want["Vary"] = "Origin"
 				}
+				if c.origins != "" {
+					want["Vary"] += more["Vary"]
+				}
 				for _, k := range []string{
 					"Access-Control-Expose-Headers", "Access-Control-Allow-Methods",
 					"Access-Control-Allow-Headers", "Access-Control-Max-Age",
@@ -141,6 +148,7 @@ func TestCORS(t *testing.T) {
 				map[string]string{
 					"Access-Control-Allow-Methods": methods, "Access-Control-Allow-Headers": request,
 					"Access-Control-Max-Age": "7200",
+					"Vary":                   "|Access-Control-Request-Headers|Access-Control-Request-Private-Network",
 				})
 			if reached || preflight.Body.Len() != 0 {
 				t.Error("the preflight reached the handler")
@@ -152,7 +160,7 @@ func TestCORS(t *testing.T) {
 	}
 	more := serve(middleware.CORS(middleware.CORSOptions{
 		AllowedOrigins: []string{app},
-		AllowHeaders:   []string{"Stream-Closed"}, ExposeHeaders: []string{"X-Request-Id"},
+		AllowHeaders:   []string{"Stream-Closed"}, ExposeHeaders: []string{"Accept-Ranges"},
 	})(ok),
 		"OPTIONS", "/", "Origin", app, "Access-Control-Request-Method", "PUT")
 	if got := more.Header().Get("Access-Control-Allow-Headers"); got != request+", Stream-Closed" {
@@ -296,6 +304,7 @@ func TestRedactQuery(t *testing.T) {
 		"%zz=x":                            "%zz=REDACTED",
 		"tokens=x":                         "tokens=x",
 		"+token=x":                         "+token=x",
+		"api-key=x&X-Api-Key=y":            "api-key=REDACTED&X-Api-Key=REDACTED",
 	} {
 		if got := middleware.RedactQuery(raw); got != want {
 			t.Errorf("%q became %q; want %q", raw, got, want)

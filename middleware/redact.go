@@ -10,6 +10,7 @@ import (
 var secretParams = map[string]bool{
 	"token": true, "api_key": true, "access_token": true, "authtoken": true, "auth_token": true, "apikey": true,
 	"password": true, "secret": true,
+	"api-key": true, "x-api-key": true, "authorization": true, // headers, mistakenly sent in the query
 	"session": true, // of a socket over SSE: whoever knows it acts as the client
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/sseclient"
+	"github.com/duckwire/duckwire/hub/nearest"
 )
 
 // Exit codes.

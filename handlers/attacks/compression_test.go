@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestCompressedRequests: a body that would be 256 MiB is not decompressed, whatever its coding is called.
+// TestCompressedRequests: a body that would be 256 MiB is refused, whatever its coding is called.
 func TestCompressedRequests(t *testing.T) {
 	s := start(t)
 	ada := bearer(t, "ada")

@@ -56,6 +56,19 @@ func (s *Server) OpenSSE(r *http.Request, token string, after uint64, wake log.W
 	return newSSEConn(ses, after, wake)
 }
 
+// CheckSSE returns the error with which OpenSSE would refuse a request, and opens and resumes nothing.
+func (s *Server) CheckSSE(r *http.Request, token string) error {
+	if token == "" {
+		_, err := s.connect(r, r.Header.Get(headerAuthToken))
+		return err
+	}
+	name, _, ok := s.tokens.parse(token)
+	if ses := s.session(name); !ok || ses == nil || !ses.belongs(r, r.Header.Get(headerAuthToken)) {
+		return ErrSession
+	}
+	return nil
+}
+
 // ErrSession means that a session is over.
 var ErrSession = errSession
 

@@ -139,6 +139,30 @@ func TestAuthenticate(t *testing.T) {
 			header{"Authorization": "Bearer " + expired, "Cookie": cookie(bob)},
 			401, "token expired",
 		},
+		"api-key":         {"GET", "/", header{"Api-Key": ada}, 200, "ada"},
+		"api-key, a key":  {"GET", "/", header{"Api-Key": apiKey}, 200, "ci"},
+		"x-api-key":       {"POST", "/", header{"X-Api-Key": " " + ada + " "}, 200, "ada"},
+		"api-key, wrong":  {"GET", "/?token=" + eve, header{"Api-Key": "dwk_x"}, 401, "API key is unknown"},
+		"api-key, empty":  {"GET", "/?token=" + eve, header{"Api-Key": ""}, 401, "api-key is empty"},
+		"no scheme in it": {"GET", "/", header{"X-Api-Key": "Bearer " + ada}, 401, "malformed"},
+		"bearer before api-key": {
+			"GET", "/",
+			header{"Authorization": "Bearer " + ada, "Api-Key": bob, "X-Api-Key": eve},
+			200, "ada",
+		},
+		"a bad bearer before api-key": {
+			"GET", "/",
+			header{"Authorization": "Bearer " + expired, "Api-Key": bob},
+			401, "token expired",
+		},
+		"api-key before x-api-key": {"GET", "/", header{"Api-Key": bob, "X-Api-Key": eve}, 200, "bob"},
+		"x-api-key before cookie":  {"GET", "/?token=" + ada, header{"X-Api-Key": eve, "Cookie": cookie(bob)}, 200, "eve"},
+		"Basic is for the proxy":   {"GET", "/", header{"Authorization": "Basic eDp5", "X-Api-Key": eve}, 200, "eve"},
+		"a foreign page's api-key": {
+			"POST", "/",
+			header{"Api-Key": bob, "Cookie": cookie(ada), "Origin": "https://evil.example"},
+			200, "bob",
+		},
 		"cookie before token": {"GET", "/?token=" + eve, header{"Cookie": cookie(bob)}, 200, "bob"},
 		"a bad cookie stays bad": {
 			"GET", "/?token=" + eve,
@@ -240,6 +264,21 @@ func TestAuthenticate(t *testing.T) {
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code != 401 {
 			t.Errorf("got %d", w.Code)
+		}
+	})
+	t.Run("two api-key headers", func(t *testing.T) {
+		for _, c := range []struct {
+			second string
+			status int
+		}{{bob, 401}, {ada, 200}, {"", 401}} {
+			for _, name := range []string{"Api-Key", "X-Api-Key"} {
+				r := httptest.NewRequest("GET", "/", nil)
+				r.Header[name] = []string{ada, c.second}
+				w := httptest.NewRecorder()
+				if h.ServeHTTP(w, r); w.Code != c.status {
+					t.Errorf("%s: got %d %s; want %d", name, w.Code, w.Body, c.status)
+				}
+			}
 		}
 	})
 	t.Run("two Origin headers", func(t *testing.T) {

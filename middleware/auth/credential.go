@@ -24,13 +24,21 @@ type Options struct {
 // credentials finds the token of a request.
 type credentials struct{ allowed *middleware.Origins }
 
-// find returns the request's credential: the first of Authorization: Bearer, cookie, ?token=, ?api_key=. An invalid
-// credential does not fall back to the next. "" means that there is none. Errors: a *TokenError if the credential is
-// ambiguous or empty, one that matches errs.ErrForbidden for a cookie that the page may not use.
+// keyHeaders are the headers in which clients of other APIs send their key: Azure's and Anthropic's SDKs, and editors.
+var keyHeaders = []string{"Api-Key", "X-Api-Key"}
+
+// find returns the request's credential: the first of Authorization: Bearer, api-key, x-api-key, cookie, ?token=,
+// ?api_key=. An invalid credential does not fall back to the next. "" means that there is none. Errors: a *TokenError
+// if the credential is ambiguous or empty, one that matches errs.ErrForbidden for a cookie that the page may not use.
 func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
 	token, ok, err := bearerToken(r.Header)
 	if ok || err != nil {
 		return token, err
+	}
+	for _, name := range keyHeaders {
+		if token, ok, err = keyToken(r.Header, name); ok || err != nil {
+			return token, err
+		}
 	}
 	refused := error(nil)
 	if token, ok, err = cookieToken(r); err != nil {
@@ -71,6 +79,22 @@ func bearerToken(h http.Header) (token string, ok bool, err error) {
 		return "", false, &TokenError{Reason: "the Authorization header holds no token"}
 	}
 	return token, true, nil
+}
+
+// keyToken reads a header that contains only the token. Two different ones are rejected, because the client and a proxy
+// may each have added one.
+func keyToken(h http.Header, name string) (token string, ok bool, err error) {
+	for _, value := range h.Values(name) {
+		value = strings.TrimSpace(value)
+		if ok && value != token {
+			return "", false, &TokenError{Reason: "there are several headers " + strings.ToLower(name)}
+		}
+		token, ok = value, true
+	}
+	if ok && token == "" {
+		return "", false, &TokenError{Reason: "the header " + strings.ToLower(name) + " is empty"}
+	}
+	return token, ok, nil
 }
 
 // cookieToken reads the cookie. Two different ones are rejected: another host of the same site can add one, and can

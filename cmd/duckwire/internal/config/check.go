@@ -37,7 +37,8 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 	checkUpstreams(l, set, faults)
 	check("local_corpus", checkFolder(l.LocalCorpus))
 	for _, o := range l.AllowedOrigins {
-		check("allowed_origins", checkOrigin(o))
+		_, err := middleware.ParseOrigins([]string{o}) // one by one, to report each
+		check("allowed_origins", err)
 	}
 	_, err := middleware.ParseProxies(l.TrustedProxies)
 	check("trusted_proxies", err)
@@ -114,17 +115,6 @@ func checkUpstream(text string) error {
 		return fmt.Errorf("%q must have no query and no fragment", text)
 	case strings.HasSuffix(text, "//"):
 		return fmt.Errorf("%q must end in one slash or none", text)
-	}
-	return nil
-}
-
-func checkOrigin(origin string) error {
-	if origin == "*" {
-		return nil
-	}
-	u, err := url.Parse(origin)
-	if err != nil || u.Scheme == "" || u.Host == "" || strings.TrimSuffix(origin, "/") != u.Scheme+"://"+u.Host {
-		return fmt.Errorf("%q must be an origin, scheme and host alone, such as https://app.example.com", origin)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ type Config struct {
 	AuthorizeTTL   time.Duration `key:"authorize_ttl" default:"30s" min:"0s" max:"1h" help:"how long its answers are kept"`
 	TrustedProxies []string      `key:"trusted_proxies" unset:"none" help:"addresses or networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address"`
 	RevocationTTL  time.Duration `key:"revocation_ttl" default:"720h" min:"1m" max:"87600h" help:"how long a revocation is kept: no shorter than the longest life of a token"`
-	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com; * for any, without cookies"`
+	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com, https://*.example.com, http://localhost:* or vscode-webview://*; * for any, without cookies"`
 
 	UpstreamURL               string        `group:"Completions" key:"upstream_url" unset:"the built-in completer" help:"base URL of an OpenAI-compatible server to ask, such as http://127.0.0.1:11434/v1"`
 	UpstreamKey               string        `key:"upstream_key" secret:"true" help:"its API key"`

@@ -97,6 +97,9 @@ func TestFaults(t *testing.T) {
 		"origin with path": {
 			"ALLOWED_ORIGINS=https://a.example,https://b.example/app", `"https://b.example/app" must be an origin`,
 		},
+		"origin in the middle": {
+			"ALLOWED_ORIGINS=https://a*.example.com", `allowed_origins: "https://a*.example.com" must be an origin`,
+		},
 		"short secret":        {"JWT_SECRET=hunter2", `jwt_secret: has 7 bytes; the least is 32`},
 		"no such key file":    {"JWT_PUBLIC_KEY=none.pem", `neither PEM text nor a file`},
 		"key file without it": {"JWT_PUBLIC_KEY=key.txt", `holds no PEM text`},

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/duckwire/duckwire/cmd/duckwire/internal/nearest"
+	"github.com/duckwire/duckwire/hub/nearest"
 )
 
 // Setting is one field of a Config, as its tags describe it. All sources set it with set, as text.

@@ -56,7 +56,7 @@ func TestSettings(t *testing.T) {
 	(&Local{JWKSURL: "x"}).checkTokens(r)
 	holds(t, r, "audience", Warning, "other programs")
 
-	(&Local{AllowedOrigins: []string{"*", "http://app.example.com"}}).checkOrigins(r)
+	(&Local{AllowedOrigins: []string{"*", "http://app.example.com", "http://app.example.com:*"}}).checkOrigins(r)
 	holds(t, r, "origins", Warning, "every site")
 	holds(t, r, "origins", Warning, "http://app.example.com is not encrypted")
 	r = &Report{}

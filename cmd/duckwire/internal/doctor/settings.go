@@ -33,7 +33,7 @@ func (l *Local) checkOrigins(r *Report) {
 	}
 	bad := false
 	for _, o := range l.AllowedOrigins {
-		u, err := url.Parse(o)
+		u, err := url.Parse(strings.TrimSuffix(o, ":*")) // net/url knows no port *
 		switch {
 		case o == "*":
 			bad = true

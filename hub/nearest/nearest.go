@@ -3,9 +3,14 @@ package nearest
 
 import "iter"
 
-// Name returns the name that is most similar to unknown, or "" if none is similar enough.
+// Name returns the name that is most similar to unknown, or "" if more than half of unknown would have to change.
 func Name(unknown string, names iter.Seq[string]) string {
-	best, at := "", len(unknown)/2+1
+	return Within(unknown, names, len(unknown)/2)
+}
+
+// Within returns the name that is most similar to unknown, or "" if each needs more than most changes.
+func Within(unknown string, names iter.Seq[string], most int) string {
+	best, at := "", most+1
 	for name := range names {
 		if d := distance(unknown, name); d < at {
 			best, at = name, d
