@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -37,7 +38,9 @@ func utf16Text(text string, high int) string {
 // encodings that are not accepted.
 func TestEncodedBodies(t *testing.T) {
 	const limit = 20_000
-	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, func(o *handlers.Options) { o.BodyBytes = limit })
+	s := startServer(t, analyst{scripted(hello), noIssues}, hub.Limits{}, func(o *handlers.Options) {
+		o.BodyBytes, o.Rates.HeavyPerMinute = limit, -1
+	})
 	newTestStream(s, `{"id":"s1"}`)
 	const br, zip = "Content-Encoding: br", "Content-Encoding: gzip"
 	tried := 0
@@ -90,6 +93,9 @@ func TestEncodedBodies(t *testing.T) {
 		}
 		expect("no gzip", 400, "is not valid gzip", p.body, zip)
 		expect("a bomb", 413, "body_bytes", gzipped(`{"x":"`+strings.Repeat("x", limit)+`"}`), zip)
+		if slices.Contains(handlers.DefaultUpstreamPaths, strings.TrimPrefix(path, "/v1/")) {
+			continue // the upstream judges the bytes
+		}
 		expect("a byte order mark", usual, "", "\ufeff"+p.body)
 		expect("a byte order mark, gzip", usual, "", gzipped("\ufeff"+p.body), zip)
 		for high := range 2 {

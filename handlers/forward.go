@@ -69,11 +69,11 @@ func (s *server) readForward(r *http.Request, path string) (*hub.ForwardRequest,
 	if err := s.mayComplete(r, ""); err != nil {
 		return nil, err
 	}
-	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
-		return nil, err
-	}
 	body, err := s.readBytes(r)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return nil, err
 	}
 	media := r.Header.Get("Content-Type")
