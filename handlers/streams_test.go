@@ -327,3 +327,33 @@ func TestPrettyPrintedEntriesStayOnOneLine(t *testing.T) {
 		t.Errorf("%s", b.data)
 	}
 }
+
+// TestTextOfStreamsWithoutText: reading a stream as text ends with the stream, also if it has no text, or ended before.
+func TestTextOfStreamsWithoutText(t *testing.T) {
+	silent := scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
+		w.Finish(hub.Finish{Reason: "stop"})
+		return nil
+	})
+	s := startServer(t, analyst{silent, noIssues}, hub.Limits{}, nil)
+	newTestStream(s, `{"id":"empty"}`)
+	s.expect(200, "POST", "/v1/streams/empty/append", "", "Stream-Closed: true", ndjson).Body.Close()
+	newTestStream(s, `{"id":"text"}`)
+	s.expect(200, "POST", "/v1/streams/text/append", `{"text":"abc"}`, "Stream-Closed: true", ndjson).Body.Close()
+	completion := s.expect(200, "POST", chatPath, chatBody(""))
+	completion.Body.Close()
+	analysis := s.expect(202, "POST", "/v1/analyses", analysisJSON(""))
+	analysis.Body.Close()
+	for path, want := range map[string]string{
+		"/v1/streams/empty": "", "/v1/streams/text": "abc", completion.Header.Get("Location"): "",
+		analysis.Header.Get("Location"): "",
+	} {
+		for _, ask := range []string{path, path + "?format=text"} {
+			resp := s.do("GET", ask, "", "Accept: text/plain")
+			text, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || string(text) != want {
+				t.Errorf("%s: %v, %q; want %q", ask, err, text, want)
+			}
+		}
+	}
+}

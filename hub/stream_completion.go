@@ -163,7 +163,11 @@ func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	return w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: WholeName, Data: data, Text: text})
+	err = w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: WholeName, Data: data, Text: text})
+	if errors.Is(err, errs.ErrTooLarge) { // no part of it would be valid
+		return &ProviderError{Status: 502, Code: "answer_too_large", Type: "server_error", Message: err.Error()}
+	}
+	return err
 }
 
 // open appends the entry that becomes OpenAI's first chunk, which has the role. It is an entry like any other, so that

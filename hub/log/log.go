@@ -245,9 +245,16 @@ func (l *Log) MayCome(p Position) bool {
 }
 
 // OffsetAt is for a client that has the first at bytes of the text. It returns the offset after which the client reads
-// on, and how many bytes of the next entry's text the client already has.
+// on, and how many bytes of the next entry's text the client already has. Entries without text that follow the first at
+// bytes, such as the end, are still to be read.
 func (l *Log) OffsetAt(at int) (after uint64, skip int) {
-	i := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].end > at })
+	if at == 0 {
+		return l.base, 0
+	}
+	i := sort.Search(len(l.entries), func(i int) bool { return l.entries[i].end >= at })
+	if i < len(l.entries) && l.entries[i].end == at {
+		return l.base + uint64(i) + 1, 0
+	}
 	return l.base + uint64(i), at - l.endOf(i-1)
 }
 

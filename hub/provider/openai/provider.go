@@ -93,9 +93,5 @@ func (p *Provider) explain(ctx, own context.Context, err error) error {
 	if errors.As(err, &refused) {
 		return refused
 	}
-	var coding *codingError
-	if errors.As(err, &coding) {
-		return failure(http.StatusBadGateway, "upstream_invalid", "%v", coding)
-	}
 	return err
 }

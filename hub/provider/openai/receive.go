@@ -22,6 +22,10 @@ const (
 
 // receive reads an answer with status 200.
 func (p *Provider) receive(resp *http.Response, dog *watchdog, w hub.CompletionWriter) error {
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && coding != "identity" { // not decoded by plainBodies
+		return failure(http.StatusBadGateway, "upstream_invalid",
+			"the upstream's answer is encoded as %.40q, which was not asked for", coding)
+	}
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if strings.HasSuffix(media, "html") {
 		return failure(http.StatusBadGateway, "upstream_invalid",
@@ -111,12 +115,7 @@ func (p *Provider) cut(err error) error {
 	return truncated(err)
 }
 
-// truncated returns the error for a body that ended early.
 func truncated(err error) error {
-	var coding *codingError
-	if errors.As(err, &coding) {
-		return err
-	}
 	how := "the connection broke"
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		how = "its answer ended"

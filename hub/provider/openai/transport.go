@@ -3,7 +3,6 @@ package openai
 import (
 	"compress/flate"
 	"compress/gzip"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -45,21 +44,14 @@ func (t plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 		open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 	case "deflate":
 		open = func(r io.Reader) (io.Reader, error) { return flate.NewReader(r), nil }
-	default:
-		open = func(io.Reader) (io.Reader, error) { return nil, &codingError{coding} }
+	default: // still in Content-Encoding
+		return resp, nil
 	}
 	resp.Body = &decoded{body: resp.Body, open: open}
 	resp.Header.Del("Content-Encoding")
 	resp.Header.Del("Content-Length")
 	resp.ContentLength = -1
 	return resp, nil
-}
-
-// codingError is the error for a body in a coding that nobody asked for and that cannot be decoded.
-type codingError struct{ coding string }
-
-func (e *codingError) Error() string {
-	return fmt.Sprintf("the upstream's answer is encoded as %.40q, which was not asked for", e.coding)
 }
 
 // decoded decodes a body. It reads nothing before its first Read, because the first bytes may be late.
