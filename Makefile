@@ -83,7 +83,7 @@ fmt: ## format the code
 	$(TOOL) gofumpt -w .
 
 .PHONY: bench
-bench: build ## measure: Go benchmarks, then servers of our own under load beside a bare loop (BENCHFLAGS="--duration 10s --rounds 5")
+bench: build ## measure: Go benchmarks, then servers of our own under load beside a bare loop or a reverse proxy (BENCHFLAGS="--duration 10s --rounds 5")
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 	./bin/duckwire bench fanout $(BENCHFLAGS)
 	./bin/duckwire bench fanout --transport ws $(BENCHFLAGS)
@@ -95,6 +95,7 @@ bench: build ## measure: Go benchmarks, then servers of our own under load besid
 	./bin/duckwire bench idle --transport ws --readers 9000
 	./bin/duckwire bench reconnect
 	./bin/duckwire bench reconnect --transport ws --missed 50
+	./bin/duckwire bench completions --tokens 60
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (10s)

@@ -103,6 +103,24 @@ func TestKeepCancelsWhatNobodyWatches(t *testing.T) {
 	})
 }
 
+// TestKeepFinishesIfCut: a chat whose reader's connection broke runs to its end; one that was left does not.
+func TestKeepFinishesIfCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hub.New(hub.Options{Provider: scripted(endless)})
+		defer h.Close()
+		for _, finish := range []bool{true, false} {
+			s := complete(t, h, hub.StreamSpec{Idle: hub.IdlePolicy{CancelAfter: 10 * time.Second, FinishIfCut: finish}})
+			r, _ := s.Watch(log.Position{}, log.NewWake())
+			s.Cut()
+			r.Close()
+			time.Sleep(time.Hour)
+			if running := s.Status() == hub.StatusRunning; running != finish {
+				t.Errorf("FinishIfCut %t: %s", finish, s.Status())
+			}
+		}
+	})
+}
+
 func TestKeepFinishGoesOnAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := hub.New(hub.Options{Provider: scripted(endless)})

@@ -170,7 +170,7 @@ func (s *Stream) unwatch() {
 }
 
 // firstWatcherTimeout is the shortest time that a new stream is given for its first watcher to come.
-const firstWatcherTimeout = time.Second
+const firstWatcherTimeout = 10 * time.Second
 
 // armFirstIdleCancel is armIdleCancel for a new stream. s.log is locked.
 func (s *Stream) armFirstIdleCancel() {

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +24,9 @@ Without --url each mode starts a server of its own (this program, on a free port
 and ends it again. fanout, streams and idle then put the same load on a bare loop: a process that does
 nothing but write bytes that are made already to as many plain connections. That is the floor for any
 server on Go's network library, and the ratio of the two is what compares machines and versions; figures
-of different machines do not. With --url the server's own limits hold: heavy loads need some of them at 0
-or higher, such as events_per_second, connections_per_user and streams_per_user.
+of different machines do not. completions compares with a reverse proxy. With --url, which completions does
+not take, the server's own limits hold: heavy loads need some of them at 0 or higher, such as
+events_per_second, connections_per_user and streams_per_user.
 
 Every event that is published is counted at every reader and held against its number. If one is lost,
 repeated or out of order, the bench fails.
@@ -48,6 +51,7 @@ func newBenchCmd() *cobra.Command {
   duckwire bench streams --batch 5               1,000 streams, 20,000 tokens a second
   duckwire bench idle --readers 10000            memory of silent connections
   duckwire bench reconnect                       everybody cut, everybody back
+  duckwire bench completions                     what Duckwire adds to an upstream, beside a reverse proxy
   duckwire bench fanout --url http://127.0.0.1:4000 --token "$DUCKWIRE_TOKEN"`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -56,8 +60,40 @@ func newBenchCmd() *cobra.Command {
 	for _, mode := range bench.Modes() {
 		cmd.AddCommand(newBenchModeCmd(mode))
 	}
-	cmd.AddCommand(bench.BareCommand())
+	cmd.AddCommand(newBenchCompletionsCmd())
+	cmd.AddCommand(bench.HelperCommands()...)
 	return cmd
+}
+
+// newBenchCompletionsCmd completes the command for completions, which always starts its own servers.
+func newBenchCompletionsCmd() *cobra.Command {
+	cmd, load := bench.CompletionsCommand()
+	asJSON := cmd.Flags().Bool("json", false, "print the report as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := load.Check(); err != nil {
+			return usageError{err}
+		}
+		servers, err := routeServers(load.Rate)
+		if err != nil {
+			return err
+		}
+		report, err := servers.Run(cmd.Context(), load)
+		if err != nil {
+			return err
+		}
+		return writeReport(cmd, report, *asJSON)
+	}
+	return cmd
+}
+
+// writeReport prints a report as text or JSON.
+func writeReport(cmd *cobra.Command, report interface{ WriteText(w io.Writer) error }, asJSON bool) error {
+	if !asJSON {
+		return report.WriteText(cmd.OutOrStdout())
+	}
+	enc := json.NewEncoder(cmd.OutOrStdout())
+	enc.SetIndent("", "  ")
+	return enc.Encode(report)
 }
 
 // newBenchModeCmd completes a mode's command: it adds the flags of all modes, and the function that runs the mode.
@@ -82,12 +118,7 @@ func newBenchModeCmd(mode *bench.Mode) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if f.asJSON {
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetIndent("", "  ")
-			return enc.Encode(report)
-		}
-		return report.WriteText(cmd.OutOrStdout())
+		return writeReport(cmd, report, f.asJSON)
 	}
 	return cmd
 }
@@ -124,27 +155,64 @@ func (f *benchFlags) run(ctx context.Context, s bench.Scenario) (*bench.Report, 
 	return b.Run(ctx, s)
 }
 
-// ownServers configures a bench to start this program, as a server with a generated secret and limits above the load,
-// and as the bare loop.
+// ownServers configures a bench to start this program, as a server and as the bare loop.
 func ownServers(b *bench.Bench) error {
-	exe, err := os.Executable()
+	self, err := newSelf()
 	if err != nil {
 		return err
 	}
-	secret := rand.Text() + rand.Text()
-	if b.Token, err = signToken(secret, tokenClaims{user: "bench", caps: devCaps, ttl: time.Hour}); err != nil {
-		return err
+	b.Token = self.token
+	b.Server = self.server
+	b.Bare = func(block int) bench.Command { return self.command("bench", "bare-loop", "--block", fmt.Sprint(block)) }
+	return nil
+}
+
+// routeServers returns the processes of a bench with completions, which are all this program.
+func routeServers(rate float64) (*bench.RouteServers, error) {
+	self, err := newSelf()
+	if err != nil {
+		return nil, err
 	}
+	return &bench.RouteServers{
+		Token:    self.token,
+		Upstream: self.command("bench", "upstream", "--rate", fmt.Sprint(rate)),
+		Proxy: func(upstream string) bench.Command {
+			return self.command("bench", "reverse-proxy", "--upstream", upstream)
+		},
+		Duckwire: func(upstream, dir string) bench.Command {
+			c := self.server(dir)
+			c.Env = append(c.Env, "DUCKWIRE_UPSTREAM_URL="+upstream+"/v1")
+			return c
+		},
+	}, nil
+}
+
+// self is this program, to be started as a server with a generated secret and limits above any load.
+type self struct {
+	path  string
+	env   []string
+	token string // for the server
+}
+
+func newSelf() (*self, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	secret := rand.Text() + rand.Text()
+	token, err := signToken(secret, tokenClaims{user: "bench", caps: devCaps, ttl: time.Hour})
 	env := append(config.ForeignEnviron(),
 		"DUCKWIRE_JWT_SECRET="+secret, "DUCKWIRE_STREAMS_PER_USER=100000", "DUCKWIRE_CONNECTIONS_PER_USER=1000000",
 		"DUCKWIRE_HEAVY_PER_MINUTE=0", "DUCKWIRE_EVENTS_PER_SECOND=0", "DUCKWIRE_CURSORS_PER_SECOND=0",
 		"DUCKWIRE_QUEUE_PER_SECOND=0", "DUCKWIRE_JOINS_PER_MINUTE=0")
-	command := func(args ...string) bench.Command {
-		return bench.Command{Path: exe, Args: append([]string{os.Args[0]}, args...), Env: env}
-	}
-	b.Server = func(dir string) bench.Command {
-		return command("serve", "--addr", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
-	}
-	b.Bare = func(block int) bench.Command { return command("bench", "bare-loop", "--block", fmt.Sprint(block)) }
-	return nil
+	return &self{path, slices.Clip(env), token}, err
+}
+
+func (s *self) command(args ...string) bench.Command {
+	return bench.Command{Path: s.path, Args: append([]string{os.Args[0]}, args...), Env: s.env}
+}
+
+// server is 'duckwire serve' on a free port, with its data in dir.
+func (s *self) server(dir string) bench.Command {
+	return s.command("serve", "--addr", "127.0.0.1:0", "--data-dir", filepath.Join(dir, "data"))
 }

@@ -14,7 +14,11 @@ type openAIFeed struct {
 	streamFeed
 	positions bool
 	enc       *openai.Encoder // made with the first chunk, because only then the upstream has told the members of all
+	data      []byte          // the last block's data, for its memory
 }
+
+// maxDataKept bounds, in bytes, what a response keeps of a block's memory: much more than a token's.
+const maxDataKept = 4 << 10
 
 // OpenAI returns the feed of a completion in OpenAI's chunks. With positions, each block has one as its id; some clients
 // take such a line for a part of the data.
@@ -47,20 +51,23 @@ func (f *openAIFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 // the position of that entry, the others have that of the previous entry, so that a client that is cut between them
 // receives all of them again.
 func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
-	var data []byte
+	data := f.data[:0]
 	switch ev := item.Event; {
 	case ev == nil:
-		data = f.encoder().AppendText(nil, item.Text)
+		data = f.encoder().AppendText(data, item.Text)
 	case ev.Kind == log.OpenEvent:
-		if data = f.encoder().AppendRole(nil); data == nil {
+		if data = f.encoder().AppendRole(data); len(data) == 0 {
 			return dst
 		}
 	case ev.Kind == log.EndEvent:
 		return f.end(dst, item, position)
 	case ev.Name == hub.WholeName:
-		data = f.encoder().AppendWhole(nil, ev.Data)
+		data = f.encoder().AppendWhole(data, ev.Data)
 	default:
-		data = f.encoder().AppendChunk(nil, ev.Data)
+		data = f.encoder().AppendChunk(data, ev.Data)
+	}
+	if cap(data) <= maxDataKept {
+		f.data = data
 	}
 	return f.append(dst, data, position)
 }

@@ -72,12 +72,15 @@ func (f *streamFeed) whole() bool { return !f.failed }
 
 func isEnd(item *log.Item) bool { return item.Event != nil && item.Event.Kind == log.EndEvent }
 
+// blockRoom is enough for what a block has beside its text, in most formats.
+const blockRoom = 384
+
 func (f *streamFeed) encoded(item *log.Item) Chunk {
 	if b := item.Get(f.format); b != nil {
 		return b
 	}
 	position := log.Position{Epoch: f.reader.Epoch(), Offset: item.To}
-	b := frameChunk(f.encode(make([]byte, chunkRoom, 128+len(item.Text)), item, position.String()))
+	b := frameChunk(f.encode(make([]byte, chunkRoom, blockRoom+len(item.Text)), item, position.String()))
 	if len(b) <= pumpBuffer { // a longer one is for a late reader only
 		item.Put(f.format, b)
 	}

@@ -17,9 +17,10 @@ import (
 func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)) {
 	t.Run("an id, an alias and a slot are taken once", func(t *testing.T) {
 		a, b := two(t)
+		replaced := ""
 		add := func(s hub.SharedStreams, rec hub.StreamRecord, slot, wantTaken, wantSuperseded string) {
 			t.Helper()
-			taken, superseded, err := s.AddStream(&rec, slot, "")
+			taken, superseded, err := s.AddStream(&rec, slot, replaced)
 			if err != nil || taken != wantTaken || superseded != wantSuperseded {
 				t.Errorf("%q, %q, %v; want %q, %q", taken, superseded, err, wantTaken, wantSuperseded)
 			}
@@ -43,6 +44,17 @@ func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)
 		if found, err := b.FindStream("ada", "mine"); err != nil || found.Node != a.Node() || found.Record.ID != "1" {
 			t.Errorf("%+v, %v", found, err)
 		}
+		replaced = "3"
+		add(b, shared("5", "mine"), "", "1", "")
+		replaced = "1"
+		add(b, shared("5", "mine"), "", "", "")
+		if found, err := a.FindStream("ada", "mine"); err != nil || found.Record.ID != "5" {
+			t.Errorf("a replaced alias names %+v, %v", found, err)
+		}
+		if found, err := a.FindStream("ada", "1"); err != nil || found.Record.ID != "1" {
+			t.Errorf("the stream that was replaced: %+v, %v", found, err)
+		}
+		replaced = ""
 		if _, err := b.FindStream("eve", "mine"); !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("an alias of somebody else's: %v", err)
 		}
@@ -55,7 +67,7 @@ func SharedStreams(t *testing.T, two func(t testing.TB) (a, b hub.SharedStreams)
 		if _, err := a.FindStream("ada", "3"); !errors.Is(err, errs.ErrNotFound) {
 			t.Errorf("a stream that was deleted: %v", err)
 		}
-		if err := a.Delete([]string{"1"}); err != nil {
+		if err := errors.Join(a.Delete([]string{"1"}), b.Delete([]string{"5"})); err != nil {
 			t.Error(err)
 		}
 		add(a, shared("4", "mine"), "", "", "") // the alias is free: its stream was deleted

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // BareLoop is the baseline: it serves the same paths as Duckwire and only writes prepared bytes. Each reader is a plain
@@ -39,19 +38,9 @@ const bareQueue = 1024
 
 // Serve runs until ctx ends. Like the server, it logs the URL at which it listens.
 func (l *BareLoop) Serve(ctx context.Context, log io.Writer) error {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	l.rooms = make(map[string]*room)
 	var writers sync.WaitGroup
-	srv := &http.Server{Handler: l.handler(ctx, &writers), ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer stop()
-	if _, err := fmt.Fprintf(log, "{\"msg\":\"listening\",\"url\":\"http://%s\"}\n", ln.Addr()); err != nil {
-		return err
-	}
-	if err := srv.Serve(ln); err != http.ErrServerClosed {
+	if err := serveLoopback(ctx, log, l.handler(ctx, &writers)); err != nil {
 		return err
 	}
 	l.mu.RLock()

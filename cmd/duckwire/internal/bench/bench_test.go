@@ -1,10 +1,7 @@
 package bench_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http/httptest"
 	"strings"
@@ -27,10 +24,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const secret = "a secret of the tests, longer than 32 bytes"
 
 // duckwire starts a server in this process.
-func duckwire(t *testing.T) *bench.Target {
+func duckwire(t *testing.T) *bench.Target { return duckwireWith(t, hub.Options{}) }
+
+func duckwireWith(t *testing.T, o hub.Options) *bench.Target {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	h := hub.New(hub.Options{Logger: logger})
+	o.Logger = logger
+	h := hub.New(o)
 	t.Cleanup(h.Close)
 	v, err := auth.NewVerifier(context.Background(), auth.VerifierOptions{Secret: []byte(secret), Logger: logger})
 	if err != nil {
@@ -55,30 +55,6 @@ func duckwire(t *testing.T) *bench.Target {
 		t.Fatal(err)
 	}
 	return target(t, s.URL, token)
-}
-
-// bareLoop starts a bare loop in this process.
-func bareLoop(t *testing.T) *bench.Target {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	r, w := io.Pipe()
-	served := make(chan error, 1)
-	go func() { served <- (&bench.BareLoop{Block: 200}).Serve(ctx, w) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	line, err := bufio.NewReader(r).ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	var says struct{ URL string }
-	if err := json.Unmarshal(line, &says); err != nil {
-		t.Fatal(err)
-	}
-	return target(t, says.URL, "")
 }
 
 func target(t *testing.T, url, token string) *bench.Target {
@@ -133,7 +109,7 @@ func TestModes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			targets := []*bench.Target{duckwire(t)}
 			if c.bare {
-				targets = append(targets, bareLoop(t))
+				targets = append(targets, serve(t, &bench.BareLoop{Block: 200}))
 			}
 			for _, target := range targets {
 				r, err := (&bench.Bench{Target: target, Rounds: 1}).Run(t.Context(), c.mode)

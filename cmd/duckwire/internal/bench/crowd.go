@@ -122,8 +122,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // pace calls f with 0, 1, 2 … for the duration d, rate times per second. Late calls are made up for.
 func pace(ctx context.Context, rate float64, d time.Duration, f func(i int) error) error {
+	return paceTimes(ctx, rate, max(1, int(rate*d.Seconds())), f)
+}
+
+// paceTimes is pace for n calls.
+func paceTimes(ctx context.Context, rate float64, n int, f func(i int) error) error {
 	start := time.Now()
-	for i := range max(1, int(rate*d.Seconds())) {
+	for i := range n {
 		due := start.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 		if wait := time.Until(due); wait > 50*time.Microsecond {
 			if err := sleep(ctx, wait); err != nil {

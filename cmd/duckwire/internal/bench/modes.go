@@ -1,6 +1,10 @@
 package bench
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -139,16 +143,71 @@ func addNodes(cmd *cobra.Command) {
 		"numbers of nodes, such as 1,2,3: servers on a redis-server, each number in its turn, beside one server alone")
 }
 
-// BareCommand returns the hidden command that runs the bare loop.
-func BareCommand() *cobra.Command {
-	loop := &BareLoop{}
+// CompletionsCommand returns the subcommand for completions, without the function that runs it, and its load.
+func CompletionsCommand() (*cobra.Command, *Completions) {
+	load := &Completions{}
 	cmd := &cobra.Command{
-		Use:    "bare-loop",
-		Short:  "The floor that other modes compare with",
-		Hidden: true,
-		Args:   cobra.NoArgs,
-		RunE:   func(cmd *cobra.Command, _ []string) error { return loop.Serve(cmd.Context(), cmd.ErrOrStderr()) },
+		Use:   "completions",
+		Short: "What Duckwire adds to an upstream's completions",
+		Long: `Streamed completions of a scripted upstream, read on three routes: from the upstream itself, through a plain
+reverse proxy (Go's httputil.ReverseProxy), and through Duckwire. Each is a process of its own. Each round
+measures all routes, one after the other, with the same load.
+
+The report has the time to the first token, the time that each token takes from the upstream's write to the
+client's read, what the last two routes add to the first, and the processor time per token of the proxy and
+of Duckwire.`,
+		Example: `  duckwire bench completions
+  duckwire bench completions --at-once 100 --rounds 5
+  duckwire bench completions --at-once 1000 --tokens 200 --rate 10 --json`,
+		Args: cobra.NoArgs,
 	}
-	cmd.Flags().IntVar(&loop.Block, "block", 0, "bytes of a block")
-	return cmd
+	flags := cmd.Flags()
+	flags.IntSliceVar(&load.Counts, "at-once", []int{10, 100, 1000},
+		"how many completions at once, each number in its turn")
+	flags.IntVar(&load.Tokens, "tokens", 100, "tokens of each completion")
+	flags.Float64Var(&load.Rate, "rate", 20, "tokens a second, of each completion")
+	flags.IntVar(&load.Rounds, "rounds", 3, "how often each route is measured; figures are medians")
+	return cmd, load
+}
+
+// Check returns an error that names the flag if a parameter is out of its range.
+func (s *Completions) Check() error {
+	for _, n := range s.Counts {
+		if n < 1 || n > maxAtOnce {
+			return fmt.Errorf("--at-once %d must be from 1 to %d", n, maxAtOnce)
+		}
+	}
+	switch {
+	case len(s.Counts) == 0:
+		return errors.New("--at-once wants numbers, such as 10,100")
+	case s.Tokens < 1 || s.Tokens > maxTokens:
+		return fmt.Errorf("--tokens %d must be from 1 to %d", s.Tokens, maxTokens)
+	case !(s.Rate >= 0.1 && s.Rate <= 10_000):
+		return fmt.Errorf("--rate %v must be from 0.1 to 10000", s.Rate)
+	case s.Rounds < 1 || s.Rounds > 1000:
+		return fmt.Errorf("--rounds %d must be from 1 to 1000", s.Rounds)
+	}
+	return nil
+}
+
+// HelperCommands returns the hidden commands that run the processes that modes compare with.
+func HelperCommands() []*cobra.Command {
+	loop, upstream, proxy := &BareLoop{}, &Upstream{}, &Proxy{}
+	bare := helper("bare-loop", "The floor that other modes compare with", loop)
+	bare.Flags().IntVar(&loop.Block, "block", 0, "bytes of a block")
+	scripted := helper("upstream", "The upstream of 'completions'", upstream)
+	scripted.Flags().Float64Var(&upstream.Rate, "rate", 20, "tokens a second, of each completion")
+	plain := helper("reverse-proxy", "The reverse proxy of 'completions'", proxy)
+	plain.Flags().StringVar(&proxy.Upstream, "upstream", "", "URL")
+	return []*cobra.Command{bare, scripted, plain}
+}
+
+func helper(name, short string, s interface {
+	Serve(ctx context.Context, log io.Writer) error
+},
+) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.Serve(cmd.Context(), cmd.ErrOrStderr()) },
+	}
 }
