@@ -15,7 +15,7 @@ import (
 const noCode = "This is duckwire-local, Duckwire's built-in completer. It is no neural model and cannot converse; " +
 	"it continues repetitive code from what the request shows (put the code in a fenced block), " +
 	"and found nothing to continue here. For a language model, " +
-	"set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server (a URL that ends in /v1)."
+	"set DUCKWIRE_UPSTREAM_URL to an OpenAI-compatible server."
 
 // engines are phrases in the instructions of plugins that insert the answer into a file as it is.
 var engines = []string{
