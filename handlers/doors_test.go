@@ -322,3 +322,16 @@ func TestWholeAnswerForWatchers(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeAnswerTooLarge: a whole answer that a stream cannot hold is an error, not an empty answer.
+func TestWholeAnswerTooLarge(t *testing.T) {
+	s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
+		return w.Whole(json.RawMessage(`{"choices":[{"message":{"content":"`+strings.Repeat("x", 200_000)+`"}}]}`), "x")
+	}), hub.Limits{StreamBytes: 100_000}, nil)
+	resp := s.do("POST", chatPath, chatBody(""))
+	raw, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(string(raw), "stream_bytes") {
+		t.Errorf("%s %.200s", resp.Status, raw)
+	}
+}
