@@ -78,7 +78,7 @@ func (l *list) call(raw []byte, index int, indexed bool) *value {
 		return e
 	}
 	if f := e.object.values["function"]; len(id) == 0 && !indexed && f != nil {
-		name, had := stringOf(memberOf(raw, "function"), "name"), f.object.string("name")
+		name, had := stringOf(jsonw.Member(raw, "function"), "name"), f.object.string("name")
 		if len(name) > 0 && len(had) > 0 && !bytes.Equal(name, had) {
 			return nil
 		}
@@ -128,26 +128,16 @@ func (l *list) append(dst []byte) []byte {
 
 // indexOf returns the member "index" of an object; ok is false if there is none.
 func indexOf(object []byte) (index int, ok bool) {
-	if value := memberOf(object, "index"); !jsonw.IsNull(value) {
+	if value := jsonw.Member(object, "index"); !jsonw.IsNull(value) {
 		index, _ = strconv.Atoi(string(value)) // 0 for what is no number
 		return index, true
 	}
 	return 0, false
 }
 
-// memberOf returns a member of an object, or nil.
-func memberOf(object []byte, name string) []byte {
-	for member, value := range jsonw.Members(object) {
-		if string(member) == name {
-			return value
-		}
-	}
-	return nil
-}
-
 // stringOf returns a string member of an object as JSON without quotes, or nil.
 func stringOf(object []byte, name string) []byte {
-	if value := memberOf(object, name); len(value) > 0 && value[0] == '"' {
+	if value := jsonw.Member(object, name); len(value) > 0 && value[0] == '"' {
 		return unquoted(value)
 	}
 	return nil

@@ -37,6 +37,16 @@ func Members(obj []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
+// Member returns the value of a member of a JSON object, or nil. Of repeated members it is the first.
+func Member(obj []byte, name string) []byte {
+	for member, value := range Members(obj) {
+		if string(member) == name {
+			return value
+		}
+	}
+	return nil
+}
+
 // Elements iterates over the elements of a JSON array in order, as Members does with an object.
 func Elements(arr []byte) iter.Seq[[]byte] {
 	return func(yield func(value []byte) bool) {

@@ -33,7 +33,7 @@ func readError(body []byte) errorWords {
 		return e
 	}
 	e.read(line.Bytes(), 0)
-	if stringMember(memberOf(line.Bytes(), "error"), "message") { // with what stands beside the error
+	if stringMember(jsonw.Member(line.Bytes(), "error"), "message") { // with what stands beside the error
 		e.object = bytes.Clone(line.Bytes())
 	}
 	return e
@@ -138,21 +138,11 @@ func joinPath(list []byte) string {
 	return strings.Join(parts, ".")
 }
 
-// memberOf returns a member of an object, or nil.
-func memberOf(object []byte, name string) []byte {
-	for member, value := range jsonw.Members(object) {
-		if string(member) == name {
-			return value
-		}
-	}
-	return nil
-}
-
-func hasMember(object []byte, name string) bool { return memberOf(object, name) != nil }
+func hasMember(object []byte, name string) bool { return jsonw.Member(object, name) != nil }
 
 // stringMember reports whether an object has a member that is a string, and not an empty one.
 func stringMember(object []byte, name string) bool {
-	value := memberOf(object, name)
+	value := jsonw.Member(object, name)
 	return len(value) > len(`""`) && isString(value)
 }
 
