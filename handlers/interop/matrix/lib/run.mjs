@@ -49,20 +49,26 @@ async function compare(client, one, sides, upstream) {
   assert.deepEqual(allow(client, one, direct, through), direct)
 }
 
-/** outcomeOf asks one side. A client that leaves must be noticed by the upstream. */
+/** outcomeOf asks one side. The side's address is left out of errors. */
 async function outcomeOf(client, one, side, upstream) {
+  const outcome = await ask(client, one, side, upstream)
+  return JSON.parse(JSON.stringify(outcome).replaceAll(side.baseURL, 'URL'))
+}
+
+/** ask makes the call. A client that leaves must be noticed by the upstream. */
+async function ask(client, one, side, upstream) {
   const calls = await client.connect({ timeout: hung, ...side, ...(one.apiKey && { apiKey: one.apiKey }) })
-  const ask = { messages: [{ role: 'user', content: 'hello' }], ...one.ask, ...dialectOf(client, one) }
-  if (!one.leaves) return within(hung, 'the answer', calls[one.call](ask))
+  const request = { messages: [{ role: 'user', content: 'hello' }], ...one.ask, ...dialectOf(client, one) }
+  if (!one.leaves) return within(hung, 'the answer', calls[one.call](request))
 
   const controller = new AbortController()
-  const before = upstream.of(ask.model).length
+  const before = upstream.of(request.model).length
   const leave = () => controller.abort()
-  const leaving = calls[one.call]({ ...ask, signal: controller.signal, onText: leave })
-  const request = await until('the upstream is asked', () => upstream.of(ask.model)[before])
-  if (!ask.stream) leave()
+  const leaving = calls[one.call]({ ...request, signal: controller.signal, onText: leave })
+  const seen = await until('the upstream is asked', () => upstream.of(request.model)[before])
+  if (!request.stream) leave()
   const outcome = await within(hung, 'the end of the call', leaving)
-  await until('the upstream sees that the client has left', () => request.aborted)
+  await until('the upstream sees that the client has left', () => seen.aborted)
   for (const member of one.leaveOut) delete outcome[member]
   return outcome
 }
