@@ -4,7 +4,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -16,6 +16,8 @@ import { agent, answer, secret } from './script.mjs'
 
 const installed = (...path) => join(dirname(fileURLToPath(import.meta.url)), 'node_modules', ...path)
 
+const opencode = installed(`opencode-${process.platform}-${process.arch}`, 'bin/opencode')
+
 /**
  * Each of agents has setUp(side, dirs), which writes its configuration and returns {command, env}. The prompt is the
  * command's last argument. side is {baseURL, apiKey}, and dirs {home, work}.
@@ -23,12 +25,13 @@ const installed = (...path) => join(dirname(fileURLToPath(import.meta.url)), 'no
 const agents = [
   {
     name: 'opencode 1',
+    program: opencode,
     setUp({ baseURL, apiKey }, { home, work }) {
       const provider = { npm: '@ai-sdk/openai-compatible', name: 'up', options: { baseURL, apiKey }, models: { agent: { name: 'agent', tool_call: true } } }
       write(join(work, 'opencode.json'), JSON.stringify({ model: 'up/agent', small_model: 'up/agent', share: 'disabled', autoupdate: false, provider: { up: provider } }))
       const off = ['AUTOUPDATE', 'DEFAULT_PLUGINS', 'LSP_DOWNLOAD', 'MODELS_FETCH'].map((what) => [`OPENCODE_DISABLE_${what}`, '1'])
       const env = { XDG_DATA_HOME: join(home, 'data'), XDG_CACHE_HOME: join(home, 'cache'), XDG_CONFIG_HOME: join(home, 'config'), XDG_STATE_HOME: join(home, 'state') }
-      return { command: [installed(`opencode-${process.platform}-${process.arch}`, 'bin/opencode'), 'run'], env: { ...Object.fromEntries(off), ...env } }
+      return { command: [opencode, 'run'], env: { ...Object.fromEntries(off), ...env } }
     },
   },
   {
@@ -65,10 +68,13 @@ after(async () => {
   upstream?.close()
 })
 
-const nodeTooOld = ({ leastNode = 0 }) => parseInt(process.versions.node) < leastNode && `it needs Node.js ${leastNode}`
+function cannotRun({ leastNode = 0, program }) {
+  if (parseInt(process.versions.node) < leastNode) return `it needs Node.js ${leastNode}`
+  return program && !existsSync(program) && 'package.json has no program for this machine'
+}
 
 for (const one of agents) {
-  describe(one.name, { skip: nodeTooOld(one) }, () => {
+  describe(one.name, { skip: cannotRun(one) }, () => {
     for (const side of ['directly', 'through the server']) {
       test(`reads and writes a file, ${side}`, () => doJob(one, sides[side]))
     }
