@@ -81,11 +81,21 @@ func checkNode(t *testing.T) {
 			t.Fatalf("these tests need Node.js %d or newer with npm: %v", leastNode, err)
 		}
 	}
+	if major := nodeMajor(t); major < leastNode {
+		t.Fatalf("these tests need Node.js %d or newer; this is %d", leastNode, major)
+	}
+}
+
+// nodeMajor returns the major version of the machine's Node.js.
+func nodeMajor(t *testing.T) int {
+	t.Helper()
 	version := strings.TrimSpace(run(t, nil, "node", "--version"))
 	major, _, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
-	if n, err := strconv.Atoi(major); err != nil || n < leastNode {
-		t.Fatalf("these tests need Node.js %d or newer; this is %s", leastNode, version)
+	n, err := strconv.Atoi(major)
+	if err != nil {
+		t.Fatalf("node --version says %q", version)
 	}
+	return n
 }
 
 // findChromium returns the path of a browser, or "".

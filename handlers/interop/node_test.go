@@ -66,7 +66,8 @@ func runNode(t *testing.T, file string, env []string) (results []nodeResult) {
 	if testing.Short() {
 		env = append(env, "QUICK=1")
 	}
-	out, err := try(t, env, "node", append(args, file)...)
+	// The program env finds node on the PATH of this environment, which may differ from ours.
+	out, err := try(t, env, "env", append(append([]string{"node"}, args...), file)...)
 	var said []string
 	for line := range strings.Lines(out) {
 		var r struct {

@@ -18,17 +18,17 @@ export const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12,
 /**
  * startUpstream starts an upstream. A script is a function of the request's body that returns an async iterable of
  * actions: an object is sent as an event, a string as it is, {wait: ms} waits, {status, body, headers} answers without
- * a stream, and {reset: true} resets the connection. [DONE] must be sent by the script.
+ * a stream, and {reset: true} resets the connection. [DONE] must be sent by the script. models is its list of models.
  *
  * The result's requests are the requests so far, each with its path, body and headers, and aborted, which is true if
  * the client disconnected before the end.
  */
-export async function startUpstream(scripts) {
+export async function startUpstream(scripts, { models = [{ id: 'up-1', object: 'model', created: 1, owned_by: 'us' }] } = {}) {
   const requests = []
   const server = createServer(async (req, res) => {
     const parts = []
     for await (const part of req) parts.push(part)
-    if (req.url === '/v1/models') return answer(res, 200, { object: 'list', data: [{ id: 'up-1', object: 'model', created: 1, owned_by: 'us' }] })
+    if (req.url === '/v1/models') return answer(res, 200, { object: 'list', data: models })
     const body = JSON.parse(Buffer.concat(parts).toString())
     const seen = { path: req.url, body, headers: req.headers, aborted: false }
     requests.push(seen)
