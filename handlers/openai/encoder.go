@@ -145,7 +145,7 @@ func (e *Encoder) AppendChunk(dst, raw []byte) []byte {
 	if e.shape != shapeChat && hasOtherShape(raw, e.shape) {
 		raw = reshaper{shape: e.shape}.append(nil, raw)
 	}
-	return e.shared.append(dst, raw)
+	return e.shared.append(dst, raw, e.usage)
 }
 
 // AppendWhole appends an answer that the upstream did not stream as one chunk, with its finish reasons and without its

@@ -115,10 +115,11 @@ func TestEncoderChunk(t *testing.T) {
 	}{
 		{"chat", chatDoor, "{" + calls, shared + calls},
 		{"chat, usage asked", withUsage(chatDoor), "{" + calls, shared + calls},
-		{"text", textDoor, "{" + asText, shared + asText},
-		{"fim", fimDoor, "{" + asDelta, shared + asDelta},
-		{"text, answered as chat", textDoor, "{" + asDelta, shared + asText},
-		{"fim, answered as text", fimDoor, "{" + asText, shared + asDelta},
+		{"text", withUsage(textDoor), "{" + asText, shared + asText},
+		{"fim", withUsage(fimDoor), "{" + asDelta, shared + asDelta},
+		{"text, answered as chat", withUsage(textDoor), "{" + asDelta, shared + asText},
+		{"fim, answered as text", withUsage(fimDoor), "{" + asText, shared + asDelta},
+		{"no usage, unasked", chatDoor, `{"usage":null,"choices":[]}`, shared + `"choices":[]}`},
 		{
 			"text, answered with tool calls", textDoor, "{" + calls,
 			shared + `"choices":[{"index":0,"tool_calls":[{"index":0}],"text":""}],"usage":{"n":1}}`,

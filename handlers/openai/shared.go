@@ -36,15 +36,17 @@ func (s *shared) of(name []byte) []byte {
 	return nil
 }
 
-// append appends a chunk with the shared members in place of its own.
-func (s *shared) append(dst, chunk []byte) []byte {
-	same := 0
+// append appends a chunk with the shared members in place of its own. Without usage, a member "usage" that is null is
+// left out: the upstream sends it because the usage was asked for on behalf of a client that did not.
+func (s *shared) append(dst, chunk []byte, usage bool) []byte {
+	same, unasked := 0, false
 	for name, value := range jsonw.Members(chunk) {
 		if want := s.of(name); want != nil && bytes.Equal(want, value) {
 			same++
 		}
+		unasked = unasked || !usage && isNoUsage(name, value)
 	}
-	if same == 3 { // the usual case
+	if same == 3 && !unasked { // the usual case
 		return append(dst, chunk...)
 	}
 	dst = append(dst, '{')
@@ -52,9 +54,11 @@ func (s *shared) append(dst, chunk []byte) []byte {
 	dst = append(jsonw.AppendKey(dst, "created"), s.created...)
 	dst = append(jsonw.AppendKey(dst, "model"), s.model...)
 	for name, value := range jsonw.Members(chunk) {
-		if s.of(name) == nil {
+		if s.of(name) == nil && (usage || !isNoUsage(name, value)) {
 			dst = append(jsonw.AppendKey(dst, name), value...)
 		}
 	}
 	return append(dst, '}')
 }
+
+func isNoUsage(name, value []byte) bool { return string(name) == "usage" && jsonw.IsNull(value) }
