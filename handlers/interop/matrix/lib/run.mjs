@@ -20,7 +20,7 @@ export function matrix(clients) {
   let upstream, server
   before(async () => {
     upstream = await startUpstream(scripts, { models })
-    server = await startServer({ DUCKWIRE_UPSTREAM_URL: upstream.url, DUCKWIRE_HEAVY_PER_MINUTE: '0' })
+    server = await startServer({ DUCKWIRE_UPSTREAM_URL: upstream.url, DUCKWIRE_HEAVY_PER_MINUTE: '0', DUCKWIRE_KEEP_CHAT: '0s' })
     sides.direct = { baseURL: upstream.url, apiKey: 'sk-right' }
     sides.through = { baseURL: `${server.url}/v1`, apiKey: token() }
   })
