@@ -146,11 +146,12 @@ func (s *server) checkCompletion(r *http.Request, d completionPath, req *openai.
 	if err := s.mayComplete(r, req.Topic); err != nil {
 		return ask, err
 	}
-	if req.Stream && !prefersAsync(r) {
-		if ask, err = s.parseChunks(r); err != nil {
-			return ask, err
-		}
-		ask.positions = ask.positions || req.Extended
+	if ask, err = s.parseChunks(r); err != nil {
+		return ask, err
+	}
+	ask.positions = ask.positions || req.Extended
+	if !req.Stream || prefersAsync(r) { // no chunks are sent
+		ask = chunksAsked{}
 	}
 	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
 		return ask, err
@@ -174,8 +175,13 @@ func (s *server) parseChunks(r *http.Request) (ask chunksAsked, err error) {
 	if ask.options, err = s.parseLive(r.URL.Query()); err != nil {
 		return ask, err
 	}
-	ask.positions = len(r.Header.Values("Last-Event-ID")) > 0 || r.URL.Query().Has("after") || acceptsPositions(r)
+	ask.positions = resumes(r)
 	return ask, nil
+}
+
+// resumes reports whether a client shows that it resumes streams.
+func resumes(r *http.Request) bool {
+	return len(r.Header.Values("Last-Event-ID")) > 0 || r.URL.Query().Has("after") || acceptsPositions(r)
 }
 
 // acceptsPositions reports whether a request has "Accept: text/event-stream; positions=1".
@@ -199,7 +205,7 @@ func (s *server) keepOf(r *http.Request, d completionPath, req *openai.Request) 
 		return hub.IdlePolicy{} // the client disconnects on purpose, and reads the answer later
 	case d.kind == hub.ChatCompletion:
 		return hub.IdlePolicy{CancelAfter: max(s.KeepChat, 1), FinishIfCut: true}
-	case req.Extended || req.ID != "": // who names a stream comes back to it
+	case req.Extended || req.ID != "" || resumes(r): // who names a stream, or follows its positions, comes back to it
 		return hub.IdlePolicy{CancelAfter: max(s.KeepChat, 1)}
 	}
 	return hub.IdlePolicy{CancelAfter: max(s.KeepCompletions, 1)}

@@ -162,6 +162,7 @@ func TestKeepOfTheDoors(t *testing.T) {
 		{"/v1/completions", streamedPrompt, "Idempotency-Key: k", false},
 		{"/v1/completions", `{"prompt":"x","stream":true,"duckwire":{"id":"i"}}`, "", false},
 		{"/v1/completions", streamedPrompt, "Duckwire-Keep: finish", false},
+		{"/v1/completions", streamedPrompt, "Accept: text/event-stream; positions=1", false},
 		{chatPath, chatBody(`,"stream":true`), "", false},
 		{chatPath, chatBody(`,"stream":true`), "Duckwire-Keep: 0", true},
 		{chatPath, chatBody(`,"stream":true,"duckwire":{"keep":"finish"}`), "Duckwire-Keep: 0", false},
@@ -333,5 +334,50 @@ func TestWholeAnswerTooLarge(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusBadGateway || !strings.Contains(string(raw), "stream_bytes") {
 		t.Errorf("%s %.200s", resp.Status, raw)
+	}
+}
+
+// TestFinishComesAtOnce: clients learn why a choice ended when the upstream says it, not when its answer ends.
+func TestFinishComesAtOnce(t *testing.T) {
+	proceed := make(chan struct{})
+	s := startServer(t, scripted(func(ctx context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
+		_ = w.Text("a")
+		w.Finish(hub.Finish{Reason: "stop"})
+		select {
+		case <-proceed:
+		case <-ctx.Done():
+		}
+		w.Finish(hub.Finish{Reason: "stop", Usage: json.RawMessage(`{"n":1}`)})
+		return nil
+	}), hub.Limits{}, nil)
+	sub := s.stream("POST", chatPath, chatBody(`,"stream":true,"stream_options":{"include_usage":true}`))
+	sub.next()
+	sub.next()
+	if b, _ := sub.next(); !strings.Contains(b.data, `"finish_reason":"stop"`) {
+		t.Errorf("before the end: %+v", b)
+	}
+	close(proceed)
+	if b, _ := sub.next(); !strings.Contains(b.data, `"usage":{"n":1}`) {
+		t.Errorf("then %+v", b)
+	}
+	if b, _ := sub.next(); b.data != "[DONE]" {
+		t.Errorf("then %+v", b)
+	}
+}
+
+// TestOneRole: a chunk of the upstream's that tells the role is not preceded by another one.
+func TestOneRole(t *testing.T) {
+	s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
+		const raw = `{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":null,` +
+			`"tool_calls":[{"index":0,"id":"c"}]}}]}`
+		_ = w.Chunk(json.RawMessage(raw), "")
+		w.Finish(hub.Finish{Reason: "tool_calls"})
+		return nil
+	}), hub.Limits{}, nil)
+	resp := s.do("POST", chatPath, chatBody(`,"stream":true`))
+	raw, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if strings.Count(string(raw), `"role"`) != 1 {
+		t.Errorf("%s", raw)
 	}
 }

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"maps"
 	"math"
 	"net/http"
 
@@ -47,5 +48,6 @@ func writeOpenAIError(w http.ResponseWriter, p *Problem, err error) {
 		p.Status = http.StatusBadGateway
 	}
 	p.header(w.Header())
+	maps.Copy(w.Header(), e.Header)
 	answer(w, p.Status, mediaJSON, openai.AppendErrorBody(nil, e.Body, e.Message, openai.ErrorType(e), e.Param, e.Code))
 }

@@ -170,7 +170,7 @@ func eventViews(items []log.Item, epoch string) []eventView {
 	var views []eventView
 	for i := range items {
 		ev := items[i].Event
-		if ev == nil || ev.Kind == log.OpenEvent || ev.Kind == log.EndEvent {
+		if ev == nil || ev.Kind.OpenAIOnly() || ev.Kind == log.EndEvent {
 			continue
 		}
 		at := log.Position{Epoch: epoch, Offset: items[i].To}
@@ -181,7 +181,7 @@ func eventViews(items []log.Item, epoch string) []eventView {
 
 func keepView(k hub.IdlePolicy) any {
 	if k.CancelAfter > 0 {
-		return map[string]float64{"cancel_after": k.CancelAfter.Seconds()}
+		return map[string]float64{"cancel_after": k.CancelAfter.Round(time.Millisecond).Seconds()} // 1 ns means at once
 	}
 	return "finish"
 }

@@ -83,7 +83,8 @@ type CompletionWriter interface {
 	// Clients that want the whole answer get it unchanged. text is the first choice's text in it. It is the only
 	// addition to its stream.
 	Whole(raw json.RawMessage, text string) error
-	// Finish sets how the answer ended. The last call has effect.
+	// Finish sets how the answer ended. A call with another reason than the one before tells it to OpenAI clients at
+	// once; more text may follow. Otherwise the last call has effect.
 	Finish(f Finish)
 }
 
@@ -113,6 +114,9 @@ type ProviderError struct {
 	Message    string          // for people; without secrets
 	RetryAfter time.Duration   // 0: none
 	Body       json.RawMessage // the upstream's error object, which clients get unchanged; nil: none
+	// Header has the upstream's headers about limits and retries, for a client that gets the error as an HTTP status.
+	// They come before RetryAfter.
+	Header map[string][]string
 }
 
 func (e *ProviderError) Error() string { return e.Code + ": " + e.Message }
@@ -121,5 +125,6 @@ func (e *ProviderError) Error() string { return e.Code + ": " + e.Message }
 func (e *ProviderError) Ending() *EndError {
 	return &EndError{
 		Code: e.Code, Message: e.Message, Type: e.Type, Param: e.Param, Status: e.Status, Retry: e.RetryAfter, Body: e.Body,
+		Header: e.Header,
 	}
 }

@@ -297,7 +297,7 @@ func (s *Stream) addEvent(ev *log.Event) error {
 		s.log.Unlock()
 		return err
 	}
-	if ev.Kind != log.OpenEvent {
+	if !ev.Kind.OpenAIOnly() {
 		s.countLocked()
 	}
 	s.appendEventLocked(ev)

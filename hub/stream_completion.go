@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -121,6 +122,7 @@ type completionWriter struct {
 	stream *Stream
 	chat   bool
 	opened bool
+	reason string // the finish reason that readers have
 	ending Ending
 }
 
@@ -149,6 +151,7 @@ func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
 	if err != nil {
 		return err
 	}
+	w.opened = w.opened || hasRole(data)
 	if err := w.open(); err != nil {
 		return err
 	}
@@ -170,6 +173,16 @@ func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
 	return err
 }
 
+// hasRole reports whether a chunk tells the role of a choice, as OpenAI's first chunk does.
+func hasRole(chunk []byte) bool {
+	for choice := range jsonw.Elements(jsonw.Member(chunk, "choices")) {
+		if !jsonw.IsNull(jsonw.Member(jsonw.Member(choice, "delta"), "role")) {
+			return true
+		}
+	}
+	return false
+}
+
 // open appends the entry that becomes OpenAI's first chunk, which has the role. It is an entry like any other, so that
 // a reader that resumes gets it exactly once.
 func (w *completionWriter) open() error {
@@ -182,7 +195,13 @@ func (w *completionWriter) open() error {
 
 func (w *completionWriter) Finish(f Finish) {
 	_ = w.open() // an empty answer has a role too; an error means that the stream has ended
-	w.ending.FinishReason, w.ending.FinishSent, w.ending.UsageSent = f.Reason, f.ReasonSent, f.UsageSent
+	if f.Reason != "" && !f.ReasonSent && f.Reason != w.reason {
+		w.reason = f.Reason
+		data := jsonw.AppendString(nil, f.Reason)
+		_ = w.stream.addEvent(&log.Event{Kind: log.FinishEvent, Name: "finish", Data: data})
+	}
+	w.ending.FinishReason, w.ending.FinishSent = f.Reason, f.ReasonSent || w.reason != ""
+	w.ending.UsageSent = f.UsageSent
 	if len(f.Usage) > 0 {
 		w.ending.Usage = f.Usage
 	}

@@ -30,7 +30,7 @@ func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 		return ChunkName, append(appendChunk(item, append(dst, '{')), '}')
 	case ev.Kind == log.EndEvent:
 		return EndName, append(dst, ev.Data...)
-	case ev.Kind == log.OpenEvent:
+	case ev.Kind.OpenAIOnly():
 		return "", nil
 	case ev.Kind == log.ChunkEvent && len(item.Text) > 0:
 		dst = appendChunk(item, append(dst, '{'))

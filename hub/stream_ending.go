@@ -31,6 +31,8 @@ type EndError struct {
 	Status  int             `json:"-"` // the HTTP status that a provider refused with
 	Retry   time.Duration   `json:"-"`
 	Body    json.RawMessage `json:"-"` // the upstream's own error object
+
+	Header map[string][]string `json:"-"` // see ProviderError.Header
 }
 
 // errStreamEnded is the cause with which a provider's context ends.

@@ -6,6 +6,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -47,7 +48,7 @@ func (f *openAIFeed) Next(dst []byte) ([]byte, Chunk, bool) {
 	return dst, piece, end
 }
 
-// block appends one item as blocks without names. The end may be up to three blocks of one log entry: the last one has
+// block appends one item as blocks without names. The end may be several blocks of one log entry: the last one has
 // the position of that entry, the others have that of the previous entry, so that a client that is cut between them
 // receives all of them again.
 func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
@@ -59,6 +60,9 @@ func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
 		if data = f.encoder().AppendRole(data); len(data) == 0 {
 			return dst
 		}
+	case ev.Kind == log.FinishEvent:
+		reason, _ := jsonw.String(ev.Data)
+		data = f.encoder().AppendFinish(data, reason)
 	case ev.Kind == log.EndEvent:
 		return f.end(dst, item, position)
 	case ev.Name == hub.WholeName:

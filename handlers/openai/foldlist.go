@@ -12,6 +12,7 @@ type list struct {
 	of       elements
 	elements []*value       // in order of arrival
 	byIndex  map[int]*value // the latest element of each index
+	byID     map[string]*value
 }
 
 // elements says which pieces belong to the same element.
@@ -40,6 +41,12 @@ func (l *list) add(raw []byte, depth int) {
 	if e == nil {
 		e = l.begin(raw)
 	}
+	if id := stringOf(raw, "id"); l.of == calls && len(id) > 0 {
+		if l.byID == nil {
+			l.byID = make(map[string]*value)
+		}
+		l.byID[string(id)] = e
+	}
 	if indexed && raw[0] == '{' {
 		if l.byIndex == nil {
 			l.byIndex = make(map[int]*value)
@@ -60,9 +67,13 @@ func (l *list) begin(raw []byte) *value {
 	return e
 }
 
-// call returns the tool call that a piece belongs to: that of its index, or without an index the last one. A piece with
-// another id or, without ids, with another function's name begins a new call; then it returns nil.
+// call returns the tool call that a piece belongs to: that of its id or index, or without either the last one. A piece
+// with another id or, without ids, with another function's name begins a new call; then it returns nil.
 func (l *list) call(raw []byte, index int, indexed bool) *value {
+	id := stringOf(raw, "id")
+	if known := l.byID[string(id)]; known != nil {
+		return known
+	}
 	e := l.byIndex[index]
 	if !indexed && len(l.elements) > 0 {
 		e = l.elements[len(l.elements)-1]
@@ -70,12 +81,8 @@ func (l *list) call(raw []byte, index int, indexed bool) *value {
 	if e == nil || e.kind != '{' {
 		return nil
 	}
-	id, had := stringOf(raw, "id"), e.object.string("id")
-	if len(id) > 0 && len(had) > 0 {
-		if !bytes.Equal(id, had) {
-			return nil
-		}
-		return e
+	if len(id) > 0 && len(e.object.string("id")) > 0 { // another one: see above
+		return nil
 	}
 	if f := e.object.values["function"]; len(id) == 0 && !indexed && f != nil {
 		name, had := stringOf(jsonw.Member(raw, "function"), "name"), f.object.string("name")

@@ -156,6 +156,9 @@ func (r *Reader) field(line []byte) {
 		r.event = string(value)
 	case "data":
 		r.data = append(append(r.data, value...), '\n')
+	case "error": // not in the standard: servers of llama.cpp's kind
+		r.event = "error"
+		r.data = append(append(r.data, value...), '\n')
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 && string(value) != r.newID {
 			r.newID = string(value)

@@ -13,7 +13,11 @@ const (
 	OpenEvent                    // a chat completion began: readers get OpenAI's opening chunk
 	EndEvent                     // the stream's end: Data is the schema End of openapi.yaml
 	QueueEvent                   // a user's message: Data is the schema Message of openapi.yaml, Time its expiry
+	FinishEvent                  // a completion's first choice ended: Data is the reason, a JSON string
 )
+
+// OpenAIOnly reports whether only OpenAI's formats show events of the kind.
+func (k EventKind) OpenAIOnly() bool { return k == OpenEvent || k == FinishEvent }
 
 // Event is one entry of a log that is not plain text. It is immutable once appended.
 type Event struct {

@@ -15,20 +15,20 @@ import (
 // answer processes one answer as it arrives. It separates chunks with nothing but text of the first choice from all
 // others.
 type answer struct {
-	provider *Provider
-	w        hub.CompletionWriter
+	provider   *Provider
+	w          hub.CompletionWriter
+	wantsUsage bool // the client asked for the usage
 
 	described bool
 	same      constants // of the first chunk with a choice; copied
 	early     [][]byte  // chunks before that one; copied
 	half      []byte    // first half of a surrogate pair that the next chunk should complete
 	usage     json.RawMessage
-	usageSent bool              // a chunk that was passed on had the latest usage
-	reason    string            // finish reason of the first choice
-	sent      bool              // reason was in a chunk that was passed on
-	late      bool              // text came after every choice had ended
-	others    map[int]bool      // the other choices' indexes, and whether they have ended
-	extras    map[string]string // unknown members of passed-on chunks, to detect which of them the usage chunk repeats
+	usageSent bool         // a chunk that was passed on had the latest usage
+	reason    string       // finish reason of the first choice
+	sent      bool         // reason was in a chunk that was passed on
+	late      bool         // text came after every choice had ended
+	others    map[int]bool // the other choices' indexes, and whether they have ended
 
 	line    bytes.Buffer // scratch
 	choices []choice     // scratch
@@ -122,14 +122,21 @@ func (a *answer) plain(c *chunk) error {
 	ch := &c.choices[0]
 	text := a.join(ch.text)
 	a.noteLate(text, ch.reason)
-	if ch.reason != "" {
-		if err := a.endChoice(ch.reason, false); err != nil {
+	if text != "" {
+		if err := a.w.Text(text); err != nil {
 			return err
 		}
 	}
-	if text != "" {
-		return a.w.Text(text)
+	if ch.reason == "" {
+		return nil
 	}
+	if err := a.flush(); err != nil {
+		return err
+	}
+	if err := a.endChoice(ch.reason, false); err != nil {
+		return err
+	}
+	a.w.Finish(hub.Finish{Reason: ch.reason}) // the usage may take a while
 	return nil
 }
 
@@ -158,7 +165,6 @@ func (a *answer) verbatim(raw []byte, c *chunk) error {
 		a.keepUsage(c.usage)
 		a.usageSent = true
 	}
-	a.remember(raw, c)
 	return a.w.Chunk(bytes.Clone(raw), text)
 }
 
@@ -192,13 +198,11 @@ func (a *answer) chunkWithoutChoices(raw []byte, c *chunk) error {
 	switch {
 	case !c.extra:
 		return nil
+	case isObject(c.usage) && !a.wantsUsage: // the chunk is there because the usage was asked for on the client's behalf
+		return nil
 	case isObject(c.usage):
-		// Duckwire's handler makes the usage chunk itself, for clients that asked for it. Other members of this chunk are
-		// passed on without the usage, unless an earlier chunk had them.
-		if raw = a.unseenMembers(raw); raw == nil {
-			return nil
-		}
-		return a.w.Chunk(raw, "")
+		a.usageSent = true
+		return a.w.Chunk(bytes.Clone(raw), "")
 	case !a.described && len(a.early) < maxEarly:
 		a.early = append(a.early, bytes.Clone(raw))
 		return nil

@@ -15,7 +15,8 @@ const Auto DialectName = "auto"
 // dialect is what is known of a vendor beforehand. The zero value is OpenAI's own API.
 type dialect struct {
 	omitStreamOptions bool   // it refuses stream_options
-	fimPath           string // where it fills in the middle: see Provider.url; "": where text completions are
+	textPath          string // of text completions: see Provider.url; "": completions
+	fimPath           string // of those with a suffix; "": textPath
 	fim               FIM    // how it gets the text after the cursor; "": Suffix
 }
 
@@ -30,7 +31,7 @@ const (
 var dialects = map[DialectName]dialect{
 	Auto:         {},
 	"openai":     {},
-	"mistral":    {omitStreamOptions: true, fimPath: fimPath},
+	"mistral":    {omitStreamOptions: true, textPath: fimPath},
 	"deepseek":   {fimPath: "/beta/completions"},
 	"gemini":     {},
 	"together":   {},

@@ -1,7 +1,9 @@
 package openai_test
 
 import (
+	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -113,19 +115,30 @@ func TestLearns(t *testing.T) {
 				return 0, ""
 			},
 			first: []string{"/v1/completions", "/v1/fim/completions"}, later: "/v1/fim/completions",
-			learned: "fills in the middle at /fim/completions",
+			learned: "completes text at /fim/completions",
 		},
 		{
-			name: "the path of filling in the middle", kind: hub.TextCompletion, fim: true,
-			body: `{"model":"m","prompt":"P","suffix":"S"}`, text: "a",
+			name: "the path, without a suffix", kind: hub.TextCompletion, fim: true, body: `{"model":"m","prompt":"P"}`, text: "a",
 			refuse: func(path string, _ map[string]any) (int, string) {
-				if path != "/v1/completions" {
+				if path != "/v1/fim/completions" {
 					return 405, ""
 				}
 				return 0, ""
 			},
-			first: []string{"/v1/fim/completions", "/v1/completions"}, later: "/v1/completions",
-			learned: "fills in the middle at /completions",
+			first: []string{"/v1/completions", "/v1/fim/completions"}, later: "/v1/fim/completions",
+			learned: "completes text at /fim/completions",
+		},
+		{
+			name: "many stop sequences", kind: hub.TextCompletion, text: "a", o: openai.Options{FIM: openai.Qwen},
+			body: `{"model":"m","prompt":"P","suffix":"S","stop":["x"]}`,
+			refuse: func(_ string, body map[string]any) (int, string) {
+				if stop, _ := body["stop"].([]any); len(stop) > 4 {
+					return 400, `{"error":{"message":"'stop': maximum 4 stop sequences","param":"stop"}}`
+				}
+				return 0, ""
+			},
+			first: []string{`<|im_end|>`, `"stop":["x","<|endoftext|>","<|fim_pad|>","<|file_sep|>"]`},
+			later: `"stop":["x","<|endoftext|>","<|fim_pad|>","<|file_sep|>"]`, learned: "refuses many stop sequences",
 		},
 		{
 			name: "suffix", kind: hub.TextCompletion, body: `{"model":"Qwen/Qwen2.5-Coder-7B","prompt":"P","suffix":"S"}`, text: "a",
@@ -144,7 +157,7 @@ func TestLearns(t *testing.T) {
 			body: `{"model":"starcoder2","prompt":"P","suffix":"S"}`,
 			refuse: func(path string, body map[string]any) (int, string) {
 				switch {
-				case path != "/v1/completions":
+				case path != "/v1/fim/completions" && body["suffix"] != nil:
 					return 404, unknown
 				case body["stream_options"] != nil:
 					return 400, `{"message":"stream_options?"}`
@@ -155,7 +168,9 @@ func TestLearns(t *testing.T) {
 				}
 				return 0, ""
 			},
-			first: []string{"/fim/", "stream_options", `"suffix"`, `"stream":true`, `"<fim_prefix>P<fim_suffix>S<fim_middle>"`},
+			first: []string{
+				"/v1/completions", "stream_options", `"suffix"`, `"stream":true`, `"<fim_prefix>P<fim_suffix>S<fim_middle>"`,
+			},
 			later: `"stream":false`, learned: "refuses stream_options",
 		},
 	} {
@@ -274,6 +289,7 @@ func TestErrorShapes(t *testing.T) {
 		{`{"detail":{"message":"boom"}}`, "boom", 502},
 		{`{"message":"boom","status_code":503}`, "boom", 503},
 		{`{"msg":"boom"}`, "boom", 502},
+		{`{"error_msg":"boom","error_code":429}`, "boom", 429},
 	} {
 		_, err := ask(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusTeapot)
@@ -297,6 +313,8 @@ func TestErrorShapes(t *testing.T) {
 		{data(delta("a"), `oh no`), "oh no"},
 		{data(delta("a"), chat(`{"index":0,"delta":{},"finish_reason":"error"}`), done), `finish reason "error"`},
 		{data(delta("a")) + "event: error\ndata: out of memory\n\n", "out of memory"},
+		{data(delta("a")) + "error: {\"message\":\"died\"}\n\n" + data(done), "died"},
+		{data(delta("a"), `{"error":{}}`, done), `{"error":{}}`},
 	} {
 		_, err := ask(t, sends(c.stream), openai.Options{})
 		if e, _ := err.(*hub.ProviderError); e == nil || !strings.Contains(e.Message, c.words) {
@@ -309,7 +327,7 @@ func TestErrorShapes(t *testing.T) {
 func TestNoFault(t *testing.T) {
 	for _, chunk := range []string{
 		`{` + head + `,"error":null,"choices":[{"index":0,"delta":{"content":"a"}}]}`,
-		`{` + head + `,"error":{},"errors":[],"choices":[{"index":0,"delta":{"content":"a"}}]}`,
+		`{` + head + `,"error":{},"errors":[],"error_msg":"","choices":[{"index":0,"delta":{"content":"a"}}]}`,
 		`{` + head + `,"message":"fine","choices":[{"index":0,"delta":{"content":"a"}}]}`,
 	} {
 		rec, err := ask(t, sends(data(chunk, finished, done)), openai.Options{})
@@ -377,12 +395,121 @@ func TestCompressedAnswers(t *testing.T) {
 			t.Errorf("Accept-Encoding: %q", accepted)
 		}
 	}
+	for _, bare := range []bool{true, false} {
+		rec, err := ask(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "deflate")
+			w.WriteHeader(http.StatusCreated)
+			var z io.WriteCloser = zlib.NewWriter(w)
+			if bare {
+				z, _ = flate.NewWriter(w, 5)
+			}
+			_, _ = io.WriteString(z, data(delta("a"), finished, done))
+			_ = z.Close()
+		}, openai.Options{})
+		if err != nil || rec.text.String() != "a" {
+			t.Errorf("deflate, bare: %t: %v, %q", bare, err, rec.log)
+		}
+	}
 	_, err := ask(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "br")
 		sends("\x8b\x00")(w, r)
 	}, openai.Options{})
 	if e := providerError(t, err, http.StatusBadGateway, "upstream_invalid"); !strings.Contains(e.Message, `"br"`) {
 		t.Errorf("%q", e.Message)
+	}
+}
+
+// TestMarkersAreCut: no marker of a template reaches the client, also if the upstream ignores the stop sequences and
+// sends the marker in pieces.
+func TestMarkersAreCut(t *testing.T) {
+	for _, c := range []struct {
+		fim    openai.FIM
+		pieces []string
+		want   string
+	}{
+		{openai.Qwen, []string{"ok<|fim|", "x"}, "ok<|fim|x"},
+		{openai.Qwen, []string{"ok<|fim", "_pad|>LEAK", "more"}, "ok"},
+		{openai.Qwen, []string{"ok<", "|", "file_sep|>"}, "ok"},
+		{openai.Qwen, []string{"a <", " b"}, "a < b"},
+		{openai.Qwen, []string{"a <|"}, "a <|"},
+		{openai.DeepSeek, []string{"ok<｜end▁of▁", "sentence｜>LEAK"}, "ok"},
+		{openai.Suffix, []string{"ok<|fim_pad|>"}, "ok<|fim_pad|>"},
+	} {
+		var chunks []string
+		for _, piece := range c.pieces {
+			chunks = append(chunks, delta(piece))
+		}
+		p := newProvider(t, openai.Options{BaseURL: upstream(t, sends(data(append(chunks, finished, done)...))), FIM: c.fim})
+		rec := &recorder{}
+		err := p.Complete(t.Context(), request(t, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`), rec)
+		if err != nil || rec.text.String() != c.want || !strings.HasPrefix(rec.log[len(rec.log)-1], "finish stop") {
+			t.Errorf("%s %q: %v, %q", c.fim, c.pieces, err, rec.log)
+		}
+	}
+}
+
+// TestUsageChunkWithExtras: the chunk with the usage passes as it came, if the client asked for the usage.
+func TestUsageChunkWithExtras(t *testing.T) {
+	extras := `{` + head + `,"choices":[],"usage":{"n":1},"timings":{"ms":1}}`
+	for options, want := range map[string][]string{
+		`{"include_usage":true}`: {"accepted", "text a", "finish stop  false", "chunk " + extras + " []", `finish stop {"n":1} false with the usage`},
+		`null`:                   {"accepted", "text a", `finish stop {"n":1} false`},
+	} {
+		p := newProvider(t, openai.Options{BaseURL: upstream(t, sends(data(delta("a"), finished, extras, done)))})
+		rec := &recorder{}
+		err := p.Complete(t.Context(), request(t, hub.ChatCompletion, `{"stream_options":`+options+`}`), rec)
+		if err != nil || !slices.Equal(rec.log, want) {
+			t.Errorf("%s: %v\n got %q\nwant %q", options, err, rec.log, want)
+		}
+	}
+}
+
+// TestCommentsAreBounded: comments keep an answer alive, but not for ever.
+func TestCommentsAreBounded(t *testing.T) {
+	for what, c := range map[string]struct {
+		stream string
+		fails  bool
+	}{"after a token": {data(delta("a")), true}, "after the finish": {data(delta("a"), finished), false}} {
+		synctest.Test(t, func(t *testing.T) {
+			srv := hubtest.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, c.stream)
+				for r.Context().Err() == nil {
+					_, _ = io.WriteString(w, ": keep-alive\n\n")
+					_ = http.NewResponseController(w).Flush()
+					time.Sleep(time.Second)
+				}
+			}))
+			srv.Start()
+			defer srv.Close()
+			p, err := openai.New(openai.Options{BaseURL: srv.URL + "/v1", Transport: hubtest.Transport(srv)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := p.Complete(t.Context(), chatRequest(t), &recorder{}); (err != nil) != c.fails {
+				t.Errorf("%s: %v", what, err)
+			}
+		})
+	}
+}
+
+// TestRefusalHeaders: what an upstream says about limits and retries reaches the client as it came.
+func TestRefusalHeaders(t *testing.T) {
+	for _, after := range []string{"2.5", "45", "Wed, 21 Oct 2026 07:28:00 GMT"} {
+		asked := 0
+		_, err := ask(t, func(w http.ResponseWriter, _ *http.Request) {
+			asked++
+			w.Header().Set("Retry-After", after)
+			w.Header().Set("X-Should-Retry", "false")
+			w.Header().Set("X-Ratelimit-Remaining-Tokens", "0")
+			w.Header().Set("Set-Cookie", "a=b")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}, openai.Options{RetryWait: time.Millisecond})
+		e := providerError(t, err, 429, "upstream_error")
+		h := http.Header(e.Header)
+		if h.Get("Retry-After") != after || h.Get("X-Should-Retry") != "false" || len(h) != 3 || asked != 1 && after != "Wed, 21 Oct 2026 07:28:00 GMT" {
+			t.Errorf("%s: %v, asked %d times", after, h, asked)
+		}
 	}
 }
 

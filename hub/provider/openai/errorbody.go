@@ -81,7 +81,7 @@ func (e *errorWords) readObject(object []byte, depth int) {
 			own.typ = s
 		case "param":
 			own.param = s
-		case "code":
+		case "code", "error_code":
 			if own.status = cmpStatus(own.status, value); own.status == 0 || isString {
 				own.code = s
 			}
@@ -155,24 +155,25 @@ func isFault(raw []byte) bool {
 		}
 		return false
 	}
-	answer, words := false, false
+	answer, words, failed := false, false, false
 	for name, value := range jsonw.Members(raw) {
 		switch string(name) {
 		case "error", "errors":
 			if !isEmpty(value) {
 				return true
 			}
+			failed = failed || !jsonw.IsNull(value)
 		case "object", "type", "status":
 			if string(value) == `"error"` {
 				return true
 			}
 		case "choices", "usage", "id":
 			answer = answer || !isEmpty(value) || string(name) == "choices"
-		case "message", "detail", "msg":
+		case "message", "detail", "msg", "error_msg", "error_message", "error_code", "error_description":
 			words = words || !isEmpty(value)
 		}
 	}
-	return words && !answer
+	return (words || failed) && !answer
 }
 
 // isEmpty reports whether a member says nothing.

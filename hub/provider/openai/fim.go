@@ -12,8 +12,8 @@ import (
 type template struct {
 	before, between, after string
 	suffixFirst            bool
-	// its markers, the ends of text and of files, and the headers of the next file, as stop strings: after one of them
-	// the completion is over
+	// the ends of text and of files, its markers, and the headers of the next file, as stop strings, the most important
+	// first: after one of them the completion is over
 	stop []string
 }
 
@@ -21,20 +21,20 @@ var templates = map[FIM]template{
 	Qwen: {
 		before: "<|fim_prefix|>", between: "<|fim_suffix|>", after: "<|fim_middle|>",
 		stop: []string{
-			"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|endoftext|>", "<|file_sep|>",
+			"<|endoftext|>", "<|fim_pad|>", "<|file_sep|>", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
 			"<|file_separator|>", "<|repo_name|>", "<|im_start|>", "<|im_end|>",
 		},
 	},
 	StarCoder: {
 		before: "<fim_prefix>", between: "<fim_suffix>", after: "<fim_middle>",
 		stop: []string{
-			"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>", "<|endoftext|>", "<file_sep>", "<repo_name>",
+			"<|endoftext|>", "<fim_pad>", "<file_sep>", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<repo_name>",
 			"<reponame>", "<filename>", "<gh_stars>",
 		},
 	},
 	CodeLlama: {
 		before: "<PRE> ", between: " <SUF>", after: " <MID>",
-		stop: []string{"<PRE>", "<SUF>", "<MID>", "<EOT>", "</s>"},
+		stop: []string{"<EOT>", "<PRE>", "<SUF>", "<MID>", "</s>"},
 	},
 	Codestral: {
 		before: "[SUFFIX]", between: "[PREFIX]", suffixFirst: true,
@@ -43,7 +43,7 @@ var templates = map[FIM]template{
 	DeepSeek: {
 		before: "<｜fim▁begin｜>", between: "<｜fim▁hole｜>", after: "<｜fim▁end｜>",
 		stop: []string{
-			"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<|EOT|>",
+			"<｜end▁of▁sentence｜>", "<|EOT|>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<｜begin▁of▁sentence｜>",
 		},
 	},
 }
@@ -56,11 +56,15 @@ func (t *template) render(prefix, suffix string) string {
 	return t.before + prefix + t.between + suffix + t.after
 }
 
-// renderFIM replaces the suffix by a rendered prompt.
-func renderFIM(m members, req *hub.CompletionRequest, t template) {
+// maxFewStops is how many stop sequences OpenAI allows.
+const maxFewStops = 4
+
+// renderFIM replaces the suffix by a rendered prompt. With few, the client's stop sequences are only filled up to
+// maxFewStops.
+func renderFIM(m members, req *hub.CompletionRequest, t template, few bool) {
 	stop := slices.Clone(req.Stop)
 	for _, s := range t.stop {
-		if !slices.Contains(stop, s) {
+		if !slices.Contains(stop, s) && (!few || len(stop) < maxFewStops) {
 			stop = append(stop, s)
 		}
 	}

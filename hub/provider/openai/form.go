@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 
@@ -14,6 +15,7 @@ type form struct {
 	stream  bool   // ask for a stream; false: the client's member "stream" is sent as it is, or false
 	options bool   // ask for the usage, in stream_options
 	fim     FIM    // how the suffix is sent: Suffix, or a template
+	few     bool   // of a template's stop strings, only as many as OpenAI allows
 }
 
 // firstForm returns the form of the first try: as the client asked, but for what the upstream is known to refuse.
@@ -27,20 +29,11 @@ func (p *Provider) firstForm(req *hub.CompletionRequest) form {
 	if req.Kind != hub.TextCompletion {
 		return f
 	}
-	f.path = textPath
-	if !req.FIM && !req.HasSuffix {
-		return f
-	}
+	f.path = cmp.Or(l.textPath, p.dialect.textPath, textPath)
 	if f.fim = p.fimOf(req, l.noSuffix); f.fim != Suffix {
-		return f // a rendered prompt is a plain text completion
-	}
-	switch {
-	case l.fimPath != "":
-		f.path = l.fimPath
-	case p.dialect.fimPath != "":
-		f.path = p.dialect.fimPath
-	case req.FIM:
-		f.path = fimPath
+		f.few = l.fewStops
+	} else if req.FIM || req.HasSuffix {
+		f.path = cmp.Or(l.textPath, p.dialect.fimPath, f.path)
 	}
 	return f
 }
@@ -72,6 +65,11 @@ func isOneText(req *hub.CompletionRequest) bool {
 // wantsStream reports whether the client itself asked for a stream.
 func wantsStream(req *hub.CompletionRequest) bool { return string(req.Body["stream"]) == "true" }
 
+// wantsUsage reports whether the client itself asked for the usage.
+func wantsUsage(req *hub.CompletionRequest) bool {
+	return string(jsonw.Member(req.Body["stream_options"], "include_usage")) == "true"
+}
+
 // modelOf returns the model that the upstream is asked for.
 func (p *Provider) modelOf(req *hub.CompletionRequest) string {
 	if p.opts.Model != "" && (req.Model == "" || req.Model == localModel) {
@@ -95,12 +93,12 @@ const (
 	theStreaming
 	thePath
 	theSuffix
+	theStops
 )
 
 // adjust returns another form for a request, if the refusal is about something that the client did not ask for.
 func (p *Provider) adjust(f form, req *hub.CompletionRequest, r *refused) (next adjustment, ok bool) {
 	next.form = f
-	fills := req.Kind == hub.TextCompletion && (req.FIM || req.HasSuffix) && f.fim == Suffix
 	switch {
 	case f.options && r.mentions("stream_options", "include_usage"):
 		next.of, next.options = theOptions, false
@@ -112,15 +110,12 @@ func (p *Provider) adjust(f form, req *hub.CompletionRequest, r *refused) (next 
 		if !severalAnswers(req) { // "cannot stream with best_of > n" is not about the model
 			next.learn = refusesStreaming(p.modelOf(req))
 		}
-	case fills && (f.path == textPath || f.path == fimPath) && r.isNoPath():
-		next.of, next.path = thePath, textPath
-		if f.path == textPath {
-			next.path = fimPath
-		}
-		next.learn = fillsAt(next.path)
-	case fills && req.HasSuffix && p.opts.FIM == AutoFIM && r.isRejection() && r.mentions("suffix"):
-		next.of, next.path, next.fim = theSuffix, textPath, p.fimOf(req, true)
-		next.learn = refusesSuffix
+	case f.path == textPath && f.fim == Suffix && r.isNoPath():
+		next.of, next.path, next.learn = thePath, fimPath, completesAt(fimPath)
+	case f.fim == Suffix && req.HasSuffix && p.opts.FIM == AutoFIM && r.isRejection() && r.mentions("suffix"):
+		next.of, next.fim, next.learn = theSuffix, p.fimOf(req, true), refusesSuffix
+	case f.fim != Suffix && !f.few && r.isRejection() && r.mentions("stop"):
+		next.of, next.few, next.learn = theStops, true, refusesManyStops
 	}
 	return next, next.of != 0 && next.form != f
 }

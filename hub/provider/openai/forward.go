@@ -24,6 +24,20 @@ var (
 	forwardedPrefixes = []string{"X-Ratelimit-", "Openai-"}
 )
 
+// retryHeaders returns the headers about limits and retries. Without them nil.
+func retryHeaders(h http.Header) (out http.Header) {
+	for name, values := range h {
+		if !isForwarded(name) || strings.HasPrefix(name, "Content-") || name == "X-Request-Id" {
+			continue
+		}
+		if out == nil {
+			out = http.Header{}
+		}
+		out[name] = values
+	}
+	return out
+}
+
 // Forward implements hub.Forwarder. The request has this server's key, and of the client's headers only those in req.
 // It is sent once. Redirects are not followed.
 func (p *Provider) Forward(ctx context.Context, req *hub.ForwardRequest) (*hub.ForwardResponse, error) {

@@ -58,6 +58,9 @@ func (r *recorder) Finish(f hub.Finish) {
 	if f.UsageSent {
 		entry += " with the usage"
 	}
+	if n := len(r.log); n > 0 && strings.HasPrefix(r.log[n-1], "finish "+f.Reason) { // it is told again, with the usage
+		r.log = r.log[:n-1]
+	}
 	r.log = append(r.log, entry)
 }
 

@@ -16,7 +16,8 @@ type learned struct {
 	mu              sync.Mutex
 	noStreamOptions bool
 	noSuffix        bool
-	fimPath         string          // where fill-in-the-middle was found; "": not looked for
+	fewStops        bool
+	textPath        string          // where text completions were found; "": not looked for
 	noStreaming     map[string]bool // models whose answers cannot be streamed
 }
 
@@ -26,7 +27,9 @@ type fact func(*learned)
 func refusesStreamOptions(l *learned) { l.noStreamOptions = true }
 func refusesSuffix(l *learned)        { l.noSuffix = true }
 
-func fillsAt(path string) fact { return func(l *learned) { l.fimPath = path } }
+func refusesManyStops(l *learned) { l.fewStops = true }
+
+func completesAt(path string) fact { return func(l *learned) { l.textPath = path } }
 
 func refusesStreaming(model string) fact {
 	return func(l *learned) {
@@ -62,8 +65,11 @@ func (p *Provider) Learned() []string {
 	if l.noSuffix {
 		list = append(list, "refuses suffix; the prompt is rendered with the model's template")
 	}
-	if l.fimPath != "" {
-		list = append(list, "fills in the middle at /"+l.fimPath)
+	if l.fewStops {
+		list = append(list, "refuses many stop sequences; of a template's, the most important ones are sent")
+	}
+	if l.textPath != "" {
+		list = append(list, "completes text at /"+l.textPath)
 	}
 	for _, model := range slices.Sorted(maps.Keys(l.noStreaming)) {
 		list = append(list, fmt.Sprintf("refuses to stream the answers of %q; they are asked for as a whole", model))

@@ -135,22 +135,22 @@ func TestRequest(t *testing.T) {
 			"qwen",
 			openai.Options{OmitStreamOptions: true, FIM: openai.Qwen},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S","stop":["x","<|endoftext|>"]}`,
-			`{"prompt":"<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>","stop":["x","<|endoftext|>","<|fim_prefix|>",` +
-				`"<|fim_suffix|>","<|fim_middle|>","<|fim_pad|>","<|file_sep|>","<|file_separator|>","<|repo_name|>",` +
+			`{"prompt":"<|fim_prefix|>P<|fim_suffix|>S<|fim_middle|>","stop":["x","<|endoftext|>","<|fim_pad|>",` +
+				`"<|file_sep|>","<|fim_prefix|>","<|fim_suffix|>","<|fim_middle|>","<|file_separator|>","<|repo_name|>",` +
 				`"<|im_start|>","<|im_end|>"],"stream":true}`,
 		},
 		{
 			"starcoder",
 			openai.Options{OmitStreamOptions: true, FIM: openai.StarCoder},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"<fim_prefix>P<fim_suffix>S<fim_middle>","stop":["<fim_prefix>","<fim_suffix>","<fim_middle>",` +
-				`"<fim_pad>","<|endoftext|>","<file_sep>","<repo_name>","<reponame>","<filename>","<gh_stars>"],"stream":true}`,
+			`{"prompt":"<fim_prefix>P<fim_suffix>S<fim_middle>","stop":["<|endoftext|>","<fim_pad>","<file_sep>",` +
+				`"<fim_prefix>","<fim_suffix>","<fim_middle>","<repo_name>","<reponame>","<filename>","<gh_stars>"],"stream":true}`,
 		},
 		{
 			"codellama",
 			openai.Options{OmitStreamOptions: true, FIM: openai.CodeLlama},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"<PRE> P <SUF>S <MID>","stop":["<PRE>","<SUF>","<MID>","<EOT>","</s>"],"stream":true}`,
+			`{"prompt":"<PRE> P <SUF>S <MID>","stop":["<EOT>","<PRE>","<SUF>","<MID>","</s>"],"stream":true}`,
 		},
 		{
 			"codestral",
@@ -162,8 +162,8 @@ func TestRequest(t *testing.T) {
 			"deepseek",
 			openai.Options{OmitStreamOptions: true, FIM: openai.DeepSeek},
 			hub.TextCompletion, `{"prompt":"P","suffix":"S"}`,
-			`{"prompt":"<｜fim▁begin｜>P<｜fim▁hole｜>S<｜fim▁end｜>","stop":["<｜fim▁begin｜>","<｜fim▁hole｜>","<｜fim▁end｜>",` +
-				`"<｜begin▁of▁sentence｜>","<｜end▁of▁sentence｜>","<|EOT|>"],"stream":true}`,
+			`{"prompt":"<｜fim▁begin｜>P<｜fim▁hole｜>S<｜fim▁end｜>","stop":["<｜end▁of▁sentence｜>","<|EOT|>","<｜fim▁begin｜>",` +
+				`"<｜fim▁hole｜>","<｜fim▁end｜>","<｜begin▁of▁sentence｜>"],"stream":true}`,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -523,7 +523,9 @@ func TestTimeouts(t *testing.T) {
 		}
 	}
 	first := openai.Options{FirstTokenTimeout: 100 * time.Millisecond, SilenceTimeout: time.Hour}
-	silence := openai.Options{FirstTokenTimeout: time.Hour, SilenceTimeout: 100 * time.Millisecond}
+	silence := openai.Options{
+		FirstTokenTimeout: time.Hour, SilenceTimeout: 100 * time.Millisecond, EndTimeout: 100 * time.Millisecond,
+	}
 	for _, c := range []struct {
 		name string
 		h    http.HandlerFunc

@@ -38,7 +38,7 @@ func (p *Provider) payload(req *hub.CompletionRequest, f form) []byte {
 		m["model"] = jsonw.AppendString(nil, model)
 	}
 	if f.fim != Suffix {
-		renderFIM(m, req, templates[f.fim])
+		renderFIM(m, req, templates[f.fim], f.few)
 	}
 	return m.append(nil)
 }

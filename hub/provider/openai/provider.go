@@ -62,10 +62,17 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	defer dog.stop()
 	dog.within(p.opts.AnswerTimeout, errNoAnswer)
 
-	resp, err := p.send(own, req, dog)
+	resp, form, err := p.send(own, req, dog)
+	if t, rendered := templates[form.fim]; rendered {
+		w = &cutter{CompletionWriter: w, stops: t.stop}
+	}
 	if err == nil {
-		err = p.receive(resp, dog, w)
+		err = p.receive(resp, req, dog, w)
 		_ = resp.Body.Close() // the rest is not needed
+	}
+	if errors.Is(err, errCut) {
+		w.Finish(hub.Finish{Reason: "stop"})
+		return nil
 	}
 	return p.explain(ctx, own, err)
 }

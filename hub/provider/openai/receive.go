@@ -21,7 +21,9 @@ const (
 )
 
 // receive reads an answer with status 200.
-func (p *Provider) receive(resp *http.Response, dog *watchdog, w hub.CompletionWriter) error {
+func (p *Provider) receive(
+	resp *http.Response, req *hub.CompletionRequest, dog *watchdog, w hub.CompletionWriter,
+) error {
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && coding != "identity" { // not decoded by plainBodies
 		return failure(http.StatusBadGateway, "upstream_invalid",
 			"the upstream's answer is encoded as %.40q, which was not asked for", coding)
@@ -39,7 +41,7 @@ func (p *Provider) receive(resp *http.Response, dog *watchdog, w hub.CompletionW
 	if err != nil {
 		return truncated(err)
 	}
-	a := &answer{provider: p, w: w}
+	a := &answer{provider: p, w: w, wantsUsage: wantsUsage(req)}
 	if first == '{' || first == '[' { // not a stream, whatever the Content-Type says
 		dog.guard(p.opts.SilenceTimeout, errSilence)
 		return p.receiveWhole(a, body)
@@ -82,8 +84,10 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 		}
 		if !begun {
 			begun = true
-			dog.unlimit()
 			dog.guard(p.opts.SilenceTimeout, errSilence)
+		}
+		if !ending {
+			dog.extend(p.opts.AnswerTimeout) // comments alone are no answer
 		}
 		done, err := a.event(ev)
 		if err != nil {
@@ -97,8 +101,10 @@ func (p *Provider) receiveStream(a *answer, body *bufio.Reader, dog *watchdog) e
 		}
 		if ended := a.complete() && !a.late; ended != ending { // after late text the upstream may go on
 			if ending = ended; ending {
-				dog.guard(min(p.opts.EndTimeout, p.opts.SilenceTimeout), errNoEnd)
+				dog.unguard()
+				dog.within(p.opts.EndTimeout, errNoEnd)
 			} else {
+				dog.within(p.opts.AnswerTimeout, errNoAnswer)
 				dog.guard(p.opts.SilenceTimeout, errSilence)
 			}
 		}

@@ -49,6 +49,7 @@ func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError 
 		}
 	}
 	e.RetryAfter = retryAfter(resp.Header, time.Now())
+	e.Header = retryHeaders(resp.Header)
 	return e
 }
 

@@ -19,8 +19,10 @@ import (
 )
 
 // send posts the request until the upstream accepts it, refuses it for good, or the tries are used up. The returned
-// response has status 200.
-func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest, dog *watchdog) (*http.Response, error) {
+// response has a status of success, and is the answer to that form.
+func (p *Provider) send(
+	ctx context.Context, req *hub.CompletionRequest, dog *watchdog,
+) (*http.Response, form, error) {
 	f := p.firstForm(req)
 	var made []adjustment
 	post := func() (*http.Response, error) {
@@ -53,7 +55,7 @@ func (p *Provider) send(ctx context.Context, req *hub.CompletionRequest, dog *wa
 	if err == nil {
 		p.learned.note(made)
 	}
-	return resp, err
+	return resp, f, err
 }
 
 // refused is a refusal, with what decides about a retry.
@@ -71,6 +73,9 @@ func (e *refused) mentions(words ...string) bool {
 	return slices.ContainsFunc(words, func(word string) bool { return bytes.Contains(body, []byte(word)) })
 }
 
+// maxLimitWait is the longest time to wait after a 429 here. Clients know what to do with a longer one.
+const maxLimitWait = 500 * time.Millisecond
+
 // retryable marks transient errors, with the time to wait; all others become permanent.
 func retryable(err error, most time.Duration) error {
 	var r *refused
@@ -83,6 +88,7 @@ func retryable(err error, most time.Duration) error {
 			return err
 		}
 	case http.StatusTooManyRequests: // without a time it may be an exhausted quota, which a retry does not help
+		most = min(most, maxLimitWait)
 	default:
 		return permanent(err)
 	}
@@ -114,7 +120,7 @@ func (p *Provider) url(path string) string {
 	return p.opts.BaseURL + "/" + path
 }
 
-// post sends one request. It returns an error for any status but 200.
+// post sends one request. It returns an error for any status but those of an answer.
 func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, f form) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url(f.path), bytes.NewReader(p.payload(req, f)))
 	if err != nil {
@@ -130,7 +136,7 @@ func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, f form)
 	if err != nil {
 		return nil, unreachable(err)
 	}
-	if resp.StatusCode == http.StatusOK {
+	if s := resp.StatusCode; s >= 200 && s < 300 && s != http.StatusNoContent && s != http.StatusResetContent {
 		return resp, nil
 	}
 	defer resp.Body.Close()

@@ -31,6 +31,9 @@ func (w *watchdog) within(d time.Duration, cause error) {
 	w.limit = time.AfterFunc(d, func() { w.cancel(cause) })
 }
 
+// extend restarts the limit of within.
+func (w *watchdog) extend(d time.Duration) { w.limit.Reset(d) }
+
 // unlimit ends the limit of within.
 func (w *watchdog) unlimit() {
 	if w.limit != nil {

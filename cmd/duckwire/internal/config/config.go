@@ -72,7 +72,7 @@ type Config struct {
 	EphemeralKeys      int           `key:"ephemeral_keys" default:"1000" min:"1" max:"100000" help:"cursor-like events kept for a topic"`
 	PresencePerTopic   int           `key:"presence_per_topic" default:"5000" min:"1" max:"1000000" help:"sessions that are present on a topic"`
 	PresenceMetaBytes  Size          `key:"presence_meta_bytes" default:"4KiB" min:"256B" max:"64KiB" help:"what one of them tells of itself"`
-	StreamBytes        Size          `key:"stream_bytes" default:"16MiB" min:"64KiB" max:"1GiB" help:"text and events of one stream"`
+	StreamBytes        Size          `key:"stream_bytes" default:"64MiB" min:"64KiB" max:"1GiB" help:"text and events of one stream"`
 	StreamTTL          time.Duration `key:"stream_ttl" default:"1h" min:"1s" max:"720h" help:"how long a stream is kept after its end"`
 	StreamsPerUser     int           `key:"streams_per_user" default:"100" min:"1" max:"100000" help:"unfinished streams of one user"`
 	Lease              time.Duration `key:"lease" default:"30s" min:"1s" max:"1h" help:"how long a silent producer keeps its stream"`
