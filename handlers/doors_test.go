@@ -189,7 +189,7 @@ func TestKeepOfTheDoors(t *testing.T) {
 // TestAbandonedStreamsMakeRoom: streams that their readers have left do not keep their user from the next one.
 func TestAbandonedStreamsMakeRoom(t *testing.T) {
 	var e endless
-	s := startServer(t, &e, hub.Limits{StreamsPerUser: 3}, func(o *handlers.Options) { o.KeepChat = time.Hour })
+	s := startServer(t, &e, hub.Limits{StreamsPerUser: 3}, func(o *handlers.Options) { o.KeepChat = 45 * time.Second })
 	left := func(body string) string {
 		t.Helper()
 		sub := s.stream("POST", chatPath, body)
@@ -202,7 +202,7 @@ func TestAbandonedStreamsMakeRoom(t *testing.T) {
 		hubtest.Until(t, "nobody watches", func() bool { return call[streamJSON](s, 200, "GET", path, "").Watchers == 0 })
 		return path
 	}
-	kept := left(chatBody(`,"stream":true,"duckwire":{"keep":"finish"}`))
+	kept := left(chatBody(`,"stream":true,"duckwire":{"id":"mine"}`))
 	for range 6 {
 		left(chatBody(`,"stream":true`))
 	}
@@ -210,7 +210,7 @@ func TestAbandonedStreamsMakeRoom(t *testing.T) {
 		t.Errorf("%d run", n)
 	}
 	if st := call[streamJSON](s, 200, "GET", kept, ""); st.Status != "running" {
-		t.Errorf("one that is to finish: %+v", st)
+		t.Errorf("one with an id of its owner's: %+v", st)
 	}
 	for range 2 {
 		s.stream("POST", chatPath, chatBody(`,"stream":true`)).next() // these are read
@@ -316,7 +316,8 @@ func TestWholeAnswerForWatchers(t *testing.T) {
 	body, _ := io.ReadAll(streamed.Body)
 	streamed.Body.Close()
 	for _, part := range []string{
-		`"delta":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]`, `"choices":[],"usage":{"n":1}`, "[DONE]",
+		`"delta":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}]`, `"role"`, `"choices":[],"usage":{"n":1}`,
+		"[DONE]",
 	} {
 		if strings.Count(string(body), part) != 1 {
 			t.Errorf("as a stream, without one %s: %s", part, body)
@@ -365,19 +366,28 @@ func TestFinishComesAtOnce(t *testing.T) {
 	}
 }
 
-// TestOneRole: a chunk of the upstream's that tells the role is not preceded by another one.
+// TestOneRole: each choice's role is told once, by the upstream's chunk if that is more than the role of the first choice.
 func TestOneRole(t *testing.T) {
-	s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
-		const raw = `{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":null,` +
-			`"tool_calls":[{"index":0,"id":"c"}]}}]}`
-		_ = w.Chunk(json.RawMessage(raw), "")
-		w.Finish(hub.Finish{Reason: "tool_calls"})
-		return nil
-	}), hub.Limits{}, nil)
-	resp := s.do("POST", chatPath, chatBody(`,"stream":true`))
-	raw, _ := io.ReadAll(resp.Body)
-	resp.Body.Close()
-	if strings.Count(string(raw), `"role"`) != 1 {
-		t.Errorf("%s", raw)
+	const (
+		call   = `{"object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","tool_calls":[]}}]}`
+		second = `{"object":"chat.completion.chunk","choices":[{"index":1,"delta":{"role":"assistant","content":"b"}}]}`
+	)
+	for _, c := range []struct {
+		chunks []string
+		roles  int
+	}{{[]string{call}, 1}, {[]string{second}, 2}, {[]string{call, second}, 2}} {
+		s := startServer(t, scripted(func(_ context.Context, _ *hub.CompletionRequest, w hub.CompletionWriter) error {
+			for _, raw := range c.chunks {
+				_ = w.Chunk(json.RawMessage(raw), "")
+			}
+			w.Finish(hub.Finish{Reason: "stop"})
+			return nil
+		}), hub.Limits{}, nil)
+		resp := s.do("POST", chatPath, chatBody(`,"stream":true`))
+		raw, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if strings.Count(string(raw), `"role"`) != c.roles {
+			t.Errorf("%s", raw)
+		}
 	}
 }

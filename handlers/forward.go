@@ -107,6 +107,7 @@ func forwardError(ctx context.Context, err error) error {
 // passOn sends an upstream's answer as it arrives. If it breaks off, the client's does, too.
 func (s *server) passOn(w http.ResponseWriter, resp *hub.ForwardResponse) {
 	maps.Copy(w.Header(), resp.Header)
+	w.Header().Set("Content-Security-Policy", "sandbox") // a page of the upstream's must not act as one of this server's
 	if resp.Length >= 0 {
 		w.Header().Set("Content-Length", strconv.FormatInt(resp.Length, 10))
 	}

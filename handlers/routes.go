@@ -83,7 +83,7 @@ func (s *server) routeSockets(r chi.Router) {
 
 // routeAPI adds paths that need a token.
 func (s *server) routeAPI(r chi.Router) {
-	s.routeForwards(r) // first, so that a path of this server's own replaces a configured one
+	s.routeForwards(r)
 
 	r.Post("/v1/chat/completions", s.handle(s.complete(completionPath{kind: hub.ChatCompletion})))
 	r.Post("/v1/completions", s.handle(s.complete(completionPath{kind: hub.TextCompletion})))

@@ -17,6 +17,9 @@ type Provider interface {
 	Models(ctx context.Context) ([]Model, error)
 }
 
+// LocalModel is the name of the built-in completer's model. A request for it names none of an upstream's.
+const LocalModel = "duckwire-local"
+
 // Model is one entry of GET /v1/models (OpenAI's model object).
 type Model struct {
 	ID      string
@@ -84,7 +87,7 @@ type CompletionWriter interface {
 	// addition to its stream.
 	Whole(raw json.RawMessage, text string) error
 	// Finish sets how the answer ended. A call with another reason than the one before tells it to OpenAI clients at
-	// once; more text may follow. Otherwise the last call has effect.
+	// once; more text may follow. Of the usage the last call has effect.
 	Finish(f Finish)
 }
 

@@ -152,6 +152,7 @@ func (s *Stream) watchersLocked() int { return s.watchers + len(s.remoteWatchers
 
 func (s *Stream) watchLocked() {
 	s.watchers++
+	s.cut = false
 	if s.remote != nil && s.watchers == 1 {
 		s.hub.cluster.reportWatched(s.remote.node, []string{s.ID}, true)
 	}
@@ -169,7 +170,7 @@ func (s *Stream) unwatch() {
 	s.armIdleCancel(s.Idle.CancelAfter)
 }
 
-// firstWatcherTimeout is the shortest time that a new stream is given for its first watcher to come.
+// firstWatcherTimeout is the least time that a new stream waits for its first watcher.
 const firstWatcherTimeout = 10 * time.Second
 
 // armFirstIdleCancel is armIdleCancel for a new stream. s.log is locked.
@@ -189,7 +190,7 @@ func (s *Stream) armIdleCancel(after time.Duration) {
 	var timer *time.Timer
 	timer = time.AfterFunc(after, func() {
 		s.log.Lock()
-		due := s.idleTimer == timer && s.watchersLocked() == 0
+		due := s.idleTimer == timer
 		s.log.Unlock()
 		if due {
 			s.cancelUnwatched()
@@ -198,13 +199,16 @@ func (s *Stream) armIdleCancel(after time.Duration) {
 	s.idleTimer = timer
 }
 
-func (s *Stream) cancelUnwatched() {
+// cancelUnwatched cancels the stream because nobody watches it. It reports false, and does nothing, if somebody does, it
+// has ended, or another node owns it.
+func (s *Stream) cancelUnwatched() bool {
 	e := EndError{Code: codeUnwatched, Message: "nobody watched the stream"}
-	s.endLocal(StatusCancelled, Ending{Error: &e, by: "unwatched"})
+	return s.endLocalIf(StatusCancelled, Ending{Error: &e, by: "unwatched"}, func() bool { return s.watchersLocked() == 0 })
 }
 
 // Cut says that a watcher's connection is known to be broken, as opposed to closed by the client. Call it before the
-// reader is closed. With IdlePolicy.FinishIfCut, the stream then runs to its end.
+// reader is closed. With IdlePolicy.FinishIfCut, the stream then runs to its end, unless another watcher comes and
+// leaves. It has no effect on a mirror: the owner cannot tell.
 func (s *Stream) Cut() {
 	s.log.Lock()
 	defer s.log.Unlock()
@@ -293,11 +297,11 @@ func (s *Stream) appendTextLocked(text string) {
 func (s *Stream) addEvent(ev *log.Event) error {
 	_ = s.hub.makeRoom()
 	s.log.Lock()
-	if err := s.growLocked(len(ev.Data)); err != nil {
+	if err := s.growLocked(len(ev.Data) + len(ev.Text)); err != nil {
 		s.log.Unlock()
 		return err
 	}
-	if !ev.Kind.OpenAIOnly() {
+	if ev.Kind != log.OpenEvent {
 		s.countLocked()
 	}
 	s.appendEventLocked(ev)
@@ -349,8 +353,13 @@ func (s *Stream) countLocked() {
 // endLocal ends a stream that this node owns. It reports false, and does nothing, if the stream has ended already or
 // another node owns it.
 func (s *Stream) endLocal(status Status, e Ending) bool {
+	return s.endLocalIf(status, e, func() bool { return true })
+}
+
+// endLocalIf is endLocal if may, which is called with s.log locked, returns true.
+func (s *Stream) endLocalIf(status Status, e Ending, may func() bool) bool {
 	s.log.Lock()
-	if s.status.Ended() || s.remote != nil {
+	if s.status.Ended() || s.remote != nil || !may() {
 		s.log.Unlock()
 		return false
 	}

@@ -85,7 +85,7 @@ func (s *Stream) runProvider(ctx context.Context, req *CompletionRequest) {
 		s.endLocal(StatusDone, w.ending)
 	case errors.Is(err, errs.ErrTooLarge): // like a model's own length limit: the text so far is a valid answer
 		h.CountLimit(err)
-		w.ending.FinishReason, w.ending.FinishSent = "length", false
+		w.ending.FinishReason, w.ending.FinishSent, w.ending.FinishTold = "length", false, false
 		s.endLocal(StatusDone, w.ending)
 	case ctx.Err() != nil: // the stream has its ending already, unless it is the hub that closes
 		s.endLocal(StatusInterrupted, errServerStopped)
@@ -151,7 +151,7 @@ func (w *completionWriter) Chunk(raw json.RawMessage, text string) error {
 	if err != nil {
 		return err
 	}
-	w.opened = w.opened || hasRole(data)
+	w.opened = w.opened || w.chat && hasRole(data)
 	if err := w.open(); err != nil {
 		return err
 	}
@@ -163,9 +163,7 @@ func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
 	if err != nil {
 		return err
 	}
-	if err := w.open(); err != nil {
-		return err
-	}
+	w.opened = true // it has the role
 	err = w.stream.addEvent(&log.Event{Kind: log.ChunkEvent, Name: WholeName, Data: data, Text: text})
 	if errors.Is(err, errs.ErrTooLarge) { // no part of it would be valid
 		return &ProviderError{Status: 502, Code: "answer_too_large", Type: "server_error", Message: err.Error()}
@@ -173,10 +171,11 @@ func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
 	return err
 }
 
-// hasRole reports whether a chunk tells the role of a choice, as OpenAI's first chunk does.
+// hasRole reports whether a chunk tells the role of the first choice, as OpenAI's first chunk does.
 func hasRole(chunk []byte) bool {
 	for choice := range jsonw.Elements(jsonw.Member(chunk, "choices")) {
-		if !jsonw.IsNull(jsonw.Member(jsonw.Member(choice, "delta"), "role")) {
+		index := jsonw.Member(choice, "index")
+		if (jsonw.IsNull(index) || string(index) == "0") && !jsonw.IsNull(jsonw.Member(jsonw.Member(choice, "delta"), "role")) {
 			return true
 		}
 	}
@@ -190,17 +189,19 @@ func (w *completionWriter) open() error {
 		return nil
 	}
 	w.opened = true
-	return w.stream.addEvent(&log.Event{Kind: log.OpenEvent, Name: "open"})
+	return w.stream.addEvent(&log.Event{Kind: log.OpenEvent, Name: OpenName})
 }
 
 func (w *completionWriter) Finish(f Finish) {
 	_ = w.open() // an empty answer has a role too; an error means that the stream has ended
 	if f.Reason != "" && !f.ReasonSent && f.Reason != w.reason {
-		w.reason = f.Reason
 		data := jsonw.AppendString(nil, f.Reason)
-		_ = w.stream.addEvent(&log.Event{Kind: log.FinishEvent, Name: "finish", Data: data})
+		if w.stream.addEvent(&log.Event{Kind: log.OpenEvent, Name: FinishName, Data: data}) == nil {
+			w.reason = f.Reason
+		}
 	}
-	w.ending.FinishReason, w.ending.FinishSent = f.Reason, f.ReasonSent || w.reason != ""
+	w.ending.FinishReason, w.ending.FinishSent = f.Reason, f.ReasonSent
+	w.ending.FinishTold = w.reason != "" && w.reason == f.Reason
 	w.ending.UsageSent = f.UsageSent
 	if len(f.Usage) > 0 {
 		w.ending.Usage = f.Usage

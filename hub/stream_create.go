@@ -80,7 +80,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}
-	h.freeVainAlias(spec.Owner, spec.Alias)
+	h.freeVainAlias(spec)
 	if had, err := h.register(s, spec.Alias); err != nil {
 		return nil, false, err
 	} else if had != nil {
@@ -90,8 +90,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		s.unregister(false)
 		return nil, false, errStillDeleting
 	}
-	if had, err := s.registerShared(spec); err != nil || had != nil {
-		s.unregister(err != nil && had == nil)
+	if had, maybeStored, err := s.registerShared(spec); err != nil || had != nil {
+		s.unregister(maybeStored)
 		if err != nil {
 			return nil, false, err
 		}
@@ -110,36 +110,42 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 func (h *Hub) register(s *Stream, alias string) (had *Stream, err error) {
 	elsewhere := h.streams.running.elsewhere(h.cluster, s.holder())
 	had, err = h.streams.add(s, alias, &elsewhere)
-	if errors.Is(err, errs.ErrLimited) && h.cancelAbandoned(s.holder()) {
-		return h.streams.add(s, alias, &elsewhere)
+	for _, match := range []func(*Stream) bool{
+		func(old *Stream) bool { return old.Owner == s.Owner },
+		func(old *Stream) bool { return s.Key != "" && old.Key == s.Key },
+	} {
+		if errors.Is(err, errs.ErrLimited) && h.cancelAbandoned(match) {
+			had, err = h.streams.add(s, alias, &elsewhere)
+		}
 	}
 	return had, err
 }
 
 // registerShared registers a new stream in the store that the nodes share. If its id or alias is in use there, it
-// returns the stream that uses it. If another node's stream is in its slot, that one ends.
+// returns the stream that uses it. If another node's stream is in its slot, that one ends. maybeStored says that the
+// store may have the new stream although there is an error.
 //
 // If the store cannot be reached, a stream whose id was made here begins all the same: the recorder adds it to the
 // store later. One whose id or alias the client chose is refused: another node may have a stream of that id.
-func (s *Stream) registerShared(spec *StreamSpec) (had *Stream, err error) {
+func (s *Stream) registerShared(spec *StreamSpec) (had *Stream, maybeStored bool, err error) {
 	h := s.hub
 	if !h.cluster.sharesStreams() {
-		return nil, nil
+		return nil, false, nil
 	}
 	rec, _ := s.change()
 	taken, superseded, err := h.cluster.streams.AddStream(&rec, spec.Slot, "")
 	if err == nil && taken != "" {
-		if had, err = h.Stream(s.Owner, taken); err != nil || !had.isVain() {
-			return had, err
+		if had, err = h.Stream(s.Owner, taken); err != nil || had.digest != s.digest || !had.isVain() {
+			return had, false, err
 		}
-		had = nil
 		if taken, superseded, err = h.cluster.streams.AddStream(&rec, spec.Slot, taken); err == nil && taken != "" {
-			return h.Stream(s.Owner, taken) // another node was faster
+			had, err = h.Stream(s.Owner, taken) // another node was faster
+			return had, false, err
 		}
 	}
 	switch {
 	case err != nil && (spec.ID != "" || spec.Alias != ""):
-		return nil, err
+		return nil, true, err
 	case err != nil:
 		h.logger.Warn("a stream begins on this node alone", "stream", s.ID, "error", err)
 	case superseded != "" && spec.Supersede != SupersedeFinish:
@@ -147,7 +153,7 @@ func (s *Stream) registerShared(spec *StreamSpec) (had *Stream, err error) {
 			old.end(StatusSuperseded, supersededBy(s))
 		}
 	}
-	return nil, nil
+	return nil, false, nil
 }
 
 // endWithdrawn is the ending of a stream that could not be registered for all nodes.

@@ -20,6 +20,13 @@ const (
 	WholeName = "answer"
 )
 
+// The names of what only OpenAI's formats show (log.OpenEvent): the opening of a chat, and the finish reason of the
+// first choice, a JSON string.
+const (
+	OpenName   = "open"
+	FinishName = "finish"
+)
+
 // StreamData appends the JSON data of one item of a stream to dst, and returns it with the name of its event: {"text",
 // "at"} for a chunk, with what the upstream sent if that was more than text, the ending for an end, and a structured
 // entry as its producer sent it. The name is "" for an item that only OpenAI's formats show.
@@ -30,7 +37,7 @@ func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 		return ChunkName, append(appendChunk(item, append(dst, '{')), '}')
 	case ev.Kind == log.EndEvent:
 		return EndName, append(dst, ev.Data...)
-	case ev.Kind.OpenAIOnly():
+	case ev.Kind == log.OpenEvent:
 		return "", nil
 	case ev.Kind == log.ChunkEvent && len(item.Text) > 0:
 		dst = appendChunk(item, append(dst, '{'))

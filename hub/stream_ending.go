@@ -17,6 +17,7 @@ type Ending struct {
 	Usage        json.RawMessage // OpenAI's usage object, or nil
 	Error        *EndError
 	FinishSent   bool // a ChunkEvent has the finish reason already
+	FinishTold   bool // an entry FinishName has it already; earlier versions do not know such entries
 	UsageSent    bool // a ChunkEvent has the usage already
 
 	by string // who or what ended it, for the account

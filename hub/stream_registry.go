@@ -109,7 +109,9 @@ func (r *registry) addMirror(s *Stream) *Stream {
 	}
 	r.byID[s.ID] = s
 	for _, key := range s.aliases {
-		r.byAlias[key] = s
+		if r.byAlias[key] == nil { // else a newer stream has taken it over
+			r.byAlias[key] = s
+		}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"slices"
+
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 )
@@ -14,7 +16,7 @@ const maxSearched = 100
 func (h *Hub) ResumedCompletion(spec StreamSpec, p log.Position) (*Stream, error) {
 	owner := spec.Owner
 	has := func(s *Stream) bool {
-		return s.Owner == owner && s.digest == spec.Digest && s.CatchUp(p) == nil && s.ResetAt(p) == nil
+		return s.Owner == owner && s.digest == spec.Digest && s.knows(p.Epoch) && s.CatchUp(p) == nil && s.ResetAt(p) == nil
 	}
 	if spec.Alias != "" {
 		s, err := h.Stream(owner, spec.Alias)
@@ -41,7 +43,7 @@ func (h *Hub) ResumedCompletion(spec StreamSpec, p log.Position) (*Stream, error
 		return nil, err
 	}
 	for i := range elsewhere {
-		if elsewhere[i].Record.Digest != spec.Digest {
+		if rec := &elsewhere[i].Record; rec.Digest != spec.Digest || !hasEpoch(rec.Epoch, rec.Before, p.Epoch) {
 			continue
 		}
 		if s, err := h.Stream(owner, elsewhere[i].Record.ID); err == nil && has(s) {
@@ -49,4 +51,15 @@ func (h *Hub) ResumedCompletion(spec StreamSpec, p log.Position) (*Stream, error
 		}
 	}
 	return nil, errs.ErrNotFound
+}
+
+// knows reports whether an epoch is one of the stream's log.
+func (s *Stream) knows(epoch string) bool {
+	s.log.Lock()
+	defer s.log.Unlock()
+	return hasEpoch(s.log.Epoch(), s.log.Before(), epoch)
+}
+
+func hasEpoch(now string, before []log.Position, epoch string) bool {
+	return now == epoch || slices.ContainsFunc(before, func(p log.Position) bool { return p.Epoch == epoch })
 }

@@ -1,5 +1,7 @@
 package hub
 
+import "time"
+
 // isVain reports whether a stream ended without having made anything, and not because a user wanted it to: a retry of
 // the same request deserves another attempt.
 func (s *Stream) isVain() bool {
@@ -17,35 +19,36 @@ func (s *Stream) isVain() bool {
 	return false
 }
 
-// freeVainAlias frees an owner's alias if it names a stream that is vain, so that a new stream can take it.
-func (h *Hub) freeVainAlias(owner, alias string) {
-	if alias == "" {
+// freeVainAlias frees the alias of a new stream if it names one of the same request that is vain.
+func (h *Hub) freeVainAlias(spec *StreamSpec) {
+	if spec.Alias == "" {
 		return
 	}
-	if old := h.streams.aliased(owner, alias); old != nil && old.isVain() {
-		h.streams.freeAlias(old, aliasKey{owner, alias})
+	if old := h.streams.aliased(spec.Owner, spec.Alias); old != nil && old.digest == spec.Digest && old.isVain() {
+		h.streams.freeAlias(old, aliasKey{spec.Owner, spec.Alias})
 	}
 }
 
-// cancelAbandoned cancels the oldest of an owner's streams that nobody watches and that would be cancelled soon for
-// that reason. It reports false if there is none.
-func (h *Hub) cancelAbandoned(by holder) bool {
+// abandonedWithin is how soon a stream that its watchers have left must be about to be cancelled to count as abandoned.
+// A request that wants a longer time means it.
+const abandonedWithin = time.Minute
+
+// cancelAbandoned cancels the oldest of the streams that match, that their watchers have left, and that would be
+// cancelled soon for that reason. Streams with an id of their owner's stay: he comes back to them. It reports false if
+// there is none.
+func (h *Hub) cancelAbandoned(match func(*Stream) bool) bool {
 	var oldest *Stream
 	for _, s := range h.streams.all() {
-		if s.holder() == by && (oldest == nil || s.created.Before(oldest.created)) && s.isAbandoned() {
+		if match(s) && (oldest == nil || s.created.Before(oldest.created)) && s.isAbandoned() {
 			oldest = s
 		}
 	}
-	if oldest == nil {
-		return false
-	}
-	oldest.cancelUnwatched()
-	return true
+	return oldest != nil && oldest.cancelUnwatched()
 }
 
-// isAbandoned reports whether the stream was watched, is not any longer, and waits to be cancelled.
 func (s *Stream) isAbandoned() bool {
 	s.log.Lock()
 	defer s.log.Unlock()
-	return s.idleTimer != nil && s.left && s.watchersLocked() == 0 && !s.status.Ended()
+	return s.idleTimer != nil && s.left && s.Idle.CancelAfter <= abandonedWithin && len(s.aliases) == 0 &&
+		s.watchersLocked() == 0 && !s.status.Ended()
 }

@@ -1,16 +1,14 @@
 package middleware
 
 import (
-	"bufio"
-	"compress/flate"
 	"compress/gzip"
-	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
+	"github.com/duckwire/duckwire/hub/deflate"
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
@@ -60,7 +58,7 @@ func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 	case "gzip", "x-gzip":
 		open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 	case "deflate":
-		open = openDeflate
+		open = deflate.NewReader
 	default:
 		return nil, &codingError{coding, codingsDecoded}
 	}
@@ -94,20 +92,6 @@ func codingOf(h http.Header) string {
 		return codingIdentity
 	}
 	return strings.Join(codings, ", ")
-}
-
-// openDeflate reads zlib's format, which is what "deflate" means (RFC 9110 §8.4.1.2), or raw deflate, which some clients
-// send.
-func openDeflate(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReader(r)
-	head, err := b.Peek(2)
-	if err != nil {
-		return nil, err
-	}
-	if head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 { // RFC 1950 §2.2
-		return zlib.NewReader(b)
-	}
-	return flate.NewReader(b), nil
 }
 
 // decodingBody decodes a body. It opens the decoder at the first Read, because that reads from the client.

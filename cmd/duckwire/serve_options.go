@@ -41,7 +41,7 @@ func upstreamOptions(cfg *config.Config, u *config.Upstream) openai.Options {
 		EndTimeout: cfg.UpstreamEndTimeout, Dialect: openai.DialectName(u.Dialect), MaxEvent: int(cfg.UpstreamEventBytes),
 	}
 	if len(cfg.UpstreamList()) > 1 {
-		o.Tries = 1 // the next one is asked at once
+		o.Tries = 2 // then the next one is asked
 	}
 	return o
 }

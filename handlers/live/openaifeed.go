@@ -56,13 +56,13 @@ func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
 	switch ev := item.Event; {
 	case ev == nil:
 		data = f.encoder().AppendText(data, item.Text)
+	case ev.Name == hub.FinishName && ev.Kind == log.OpenEvent:
+		reason, _ := jsonw.String(ev.Data)
+		data = f.encoder().AppendFinish(data, reason)
 	case ev.Kind == log.OpenEvent:
 		if data = f.encoder().AppendRole(data); len(data) == 0 {
 			return dst
 		}
-	case ev.Kind == log.FinishEvent:
-		reason, _ := jsonw.String(ev.Data)
-		data = f.encoder().AppendFinish(data, reason)
 	case ev.Kind == log.EndEvent:
 		return f.end(dst, item, position)
 	case ev.Name == hub.WholeName:
@@ -92,7 +92,7 @@ func (f *openAIFeed) end(dst []byte, item *log.Item, position string) []byte {
 		return f.append(dst, body, position)
 	}
 	before := log.Position{Epoch: f.reader.Epoch(), Offset: item.To - 1}.String()
-	if !ending.FinishSent {
+	if !ending.FinishSent && !ending.FinishTold {
 		dst = f.append(dst, f.encoder().AppendFinish(nil, ending.FinishReason), before)
 	}
 	if usage := f.encoder().AppendUsage(nil, ending.Usage); usage != nil && !ending.UsageSent {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/nearest"
 )
 
 // AppendModels appends the answer of GET /v1/models: {"object":"list","data":[…]} with an AppendModel for each.
@@ -76,6 +77,9 @@ func clip(id string) string {
 	return strings.ToValidUTF8(id[:most], "") + "…"
 }
 
+// maxNearest is the longest id, in bytes, for which a similar one is looked for.
+const maxNearest = 200
+
 // nearestModel returns the most similar id, or "". The same name with another publisher, or with none, is the most
 // similar: openai/gpt-4o and gpt-4o.
 func nearestModel(models []hub.Model, id string) string {
@@ -83,11 +87,14 @@ func nearestModel(models []hub.Model, id string) string {
 		id       string
 		distance int
 	}
+	if len(id) > maxNearest {
+		return ""
+	}
 	var near []candidate
 	got := strings.ToLower(id)
 	for i := range models {
 		known := strings.ToLower(models[i].ID)
-		distance := editDistance(got, known)
+		distance := nearest.Distance(got, known)
 		if lastSegment(got) == lastSegment(known) {
 			distance = 0
 		}

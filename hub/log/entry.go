@@ -10,14 +10,10 @@ const (
 	TopicEvent  EventKind = iota // Data is the schema Envelope of openapi.yaml
 	StreamEvent                  // a stream's structured entry: Data is a JSON value
 	ChunkEvent                   // an upstream's chunk that is more than text: Data is OpenAI's chunk object
-	OpenEvent                    // a chat completion began: readers get OpenAI's opening chunk
+	OpenEvent                    // what only OpenAI's formats show, such as the opening chunk of a chat
 	EndEvent                     // the stream's end: Data is the schema End of openapi.yaml
 	QueueEvent                   // a user's message: Data is the schema Message of openapi.yaml, Time its expiry
-	FinishEvent                  // a completion's first choice ended: Data is the reason, a JSON string
 )
-
-// OpenAIOnly reports whether only OpenAI's formats show events of the kind.
-func (k EventKind) OpenAIOnly() bool { return k == OpenEvent || k == FinishEvent }
 
 // Event is one entry of a log that is not plain text. It is immutable once appended.
 type Event struct {

@@ -12,16 +12,16 @@ func Name(unknown string, names iter.Seq[string]) string {
 func Within(unknown string, names iter.Seq[string], most int) string {
 	best, at := "", most+1
 	for name := range names {
-		if d := distance(unknown, name); d < at {
+		if d := Distance(unknown, name); d < at {
 			best, at = name, d
 		}
 	}
 	return best
 }
 
-// distance returns the number of insertions, deletions, substitutions and transpositions of adjacent bytes that turn a
+// Distance returns the number of insertions, deletions, substitutions and transpositions of adjacent bytes that turn a
 // into b (optimal string alignment).
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range prev {
 		prev[j] = j

@@ -15,7 +15,7 @@ func TestEditDistance(t *testing.T) {
 		{"adrd", "addr", 1},
 		{"xyz", "addr", 4},
 	} {
-		if got := distance(c.a, c.b); got != c.want {
+		if got := Distance(c.a, c.b); got != c.want {
 			t.Errorf("%q %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}

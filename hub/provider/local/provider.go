@@ -10,7 +10,7 @@ import (
 )
 
 // Model is the model name of the built-in completer.
-const Model = "duckwire-local"
+const Model = hub.LocalModel
 
 // Provider is the built-in completer. It is safe for concurrent use.
 type Provider struct {

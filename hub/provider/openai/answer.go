@@ -17,7 +17,7 @@ import (
 type answer struct {
 	provider   *Provider
 	w          hub.CompletionWriter
-	wantsUsage bool // the client asked for the usage
+	addedUsage bool // the usage was asked for on behalf of a client that did not
 
 	described bool
 	same      constants // of the first chunk with a choice; copied
@@ -198,7 +198,7 @@ func (a *answer) chunkWithoutChoices(raw []byte, c *chunk) error {
 	switch {
 	case !c.extra:
 		return nil
-	case isObject(c.usage) && !a.wantsUsage: // the chunk is there because the usage was asked for on the client's behalf
+	case isObject(c.usage) && a.addedUsage: // the chunk would not be there
 		return nil
 	case isObject(c.usage):
 		a.usageSent = true

@@ -440,8 +440,9 @@ func TestMarkersAreCut(t *testing.T) {
 			chunks = append(chunks, delta(piece))
 		}
 		p := newProvider(t, openai.Options{BaseURL: upstream(t, sends(data(append(chunks, finished, done)...))), FIM: c.fim})
-		rec := &recorder{}
-		err := p.Complete(t.Context(), request(t, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`), rec)
+		rec, req := &recorder{}, request(t, hub.TextCompletion, `{"prompt":"P","suffix":"S"}`)
+		req.Whole = true // it is asked for as a stream all the same, because a whole answer cannot be cut
+		err := p.Complete(t.Context(), req, rec)
 		if err != nil || rec.text.String() != c.want || !strings.HasPrefix(rec.log[len(rec.log)-1], "finish stop") {
 			t.Errorf("%s %q: %v, %q", c.fim, c.pieces, err, rec.log)
 		}

@@ -30,12 +30,20 @@ func (p *Provider) firstForm(req *hub.CompletionRequest) form {
 		return f
 	}
 	f.path = cmp.Or(l.textPath, p.dialect.textPath, textPath)
-	if f.fim = p.fimOf(req, l.noSuffix); f.fim != Suffix {
-		f.few = l.fewStops
+	if f.fim = p.fimOf(req, l.noSuffix[p.modelOf(req)]); f.fim != Suffix {
+		f.few = l.fewStops[p.modelOf(req)]
+		f.rendered(l)
 	} else if req.FIM || req.HasSuffix {
 		f.path = cmp.Or(l.textPath, p.dialect.fimPath, f.path)
 	}
 	return f
+}
+
+// rendered has a form with a template ask for a stream, in which the markers can be cut off (see cutter). l is locked.
+func (f *form) rendered(l *learned) {
+	if f.fim != Suffix && !f.stream && len(l.noStreaming) == 0 {
+		f.stream, f.options = true, !l.noStreamOptions
+	}
 }
 
 // fimOf returns how the suffix is sent: Suffix, or a template.
@@ -72,7 +80,7 @@ func wantsUsage(req *hub.CompletionRequest) bool {
 
 // modelOf returns the model that the upstream is asked for.
 func (p *Provider) modelOf(req *hub.CompletionRequest) string {
-	if p.opts.Model != "" && (req.Model == "" || req.Model == localModel) {
+	if p.opts.Model != "" && (req.Model == "" || req.Model == hub.LocalModel) {
 		return p.opts.Model
 	}
 	return req.Model
@@ -113,9 +121,12 @@ func (p *Provider) adjust(f form, req *hub.CompletionRequest, r *refused) (next 
 	case f.path == textPath && f.fim == Suffix && r.isNoPath():
 		next.of, next.path, next.learn = thePath, fimPath, completesAt(fimPath)
 	case f.fim == Suffix && req.HasSuffix && p.opts.FIM == AutoFIM && r.isRejection() && r.mentions("suffix"):
-		next.of, next.fim, next.learn = theSuffix, p.fimOf(req, true), refusesSuffix
+		next.of, next.fim, next.learn = theSuffix, p.fimOf(req, true), refusesSuffix(p.modelOf(req))
+		p.learned.mu.Lock()
+		next.rendered(&p.learned)
+		p.learned.mu.Unlock()
 	case f.fim != Suffix && !f.few && r.isRejection() && r.mentions("stop"):
-		next.of, next.few, next.learn = theStops, true, refusesManyStops
+		next.of, next.few, next.learn = theStops, true, refusesManyStops(p.modelOf(req))
 	}
 	return next, next.of != 0 && next.form != f
 }

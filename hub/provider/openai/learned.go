@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// maxLearned is the maximum number of facts that name a model. Clients choose the names.
+// maxLearned is the maximum number of models of which one thing is remembered. Clients choose the names.
 const maxLearned = 100
 
 // learned has what an upstream was found to refuse, so that each request is put at once in the way that it accepts.
@@ -15,30 +15,29 @@ const maxLearned = 100
 type learned struct {
 	mu              sync.Mutex
 	noStreamOptions bool
-	noSuffix        bool
-	fewStops        bool
-	textPath        string          // where text completions were found; "": not looked for
-	noStreaming     map[string]bool // models whose answers cannot be streamed
+	textPath        string // where text completions were found; "": not looked for
+
+	// by model
+	noStreaming, noSuffix, fewStops map[string]bool
 }
 
 // fact is one thing to remember.
 type fact func(*learned)
 
 func refusesStreamOptions(l *learned) { l.noStreamOptions = true }
-func refusesSuffix(l *learned)        { l.noSuffix = true }
-
-func refusesManyStops(l *learned) { l.fewStops = true }
 
 func completesAt(path string) fact { return func(l *learned) { l.textPath = path } }
 
-func refusesStreaming(model string) fact {
-	return func(l *learned) {
-		if l.noStreaming == nil {
-			l.noStreaming = make(map[string]bool)
-		}
-		if len(l.noStreaming) < maxLearned {
-			l.noStreaming[model] = true
-		}
+func refusesStreaming(model string) fact { return func(l *learned) { learnOf(&l.noStreaming, model) } }
+func refusesSuffix(model string) fact    { return func(l *learned) { learnOf(&l.noSuffix, model) } }
+func refusesManyStops(model string) fact { return func(l *learned) { learnOf(&l.fewStops, model) } }
+
+func learnOf(models *map[string]bool, model string) {
+	if *models == nil {
+		*models = make(map[string]bool)
+	}
+	if len(*models) < maxLearned {
+		(*models)[model] = true
 	}
 }
 
@@ -62,17 +61,20 @@ func (p *Provider) Learned() []string {
 	if l.noStreamOptions {
 		list = append(list, "refuses stream_options; they are left out")
 	}
-	if l.noSuffix {
-		list = append(list, "refuses suffix; the prompt is rendered with the model's template")
-	}
-	if l.fewStops {
-		list = append(list, "refuses many stop sequences; of a template's, the most important ones are sent")
-	}
 	if l.textPath != "" {
 		list = append(list, "completes text at /"+l.textPath)
 	}
-	for _, model := range slices.Sorted(maps.Keys(l.noStreaming)) {
-		list = append(list, fmt.Sprintf("refuses to stream the answers of %q; they are asked for as a whole", model))
+	for _, of := range []struct {
+		models map[string]bool
+		words  string
+	}{
+		{l.noSuffix, "refuses suffix for %q; its prompt is rendered with a template"},
+		{l.fewStops, "refuses many stop sequences for %q; of a template's, the most important ones are sent"},
+		{l.noStreaming, "refuses to stream the answers of %q; they are asked for as a whole"},
+	} {
+		for _, model := range slices.Sorted(maps.Keys(of.models)) {
+			list = append(list, fmt.Sprintf(of.words, model))
+		}
 	}
 	return list
 }

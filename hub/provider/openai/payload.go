@@ -9,9 +9,6 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
-// localModel is the name of the built-in completer. Requests for it, or for no model, get the configured model.
-const localModel = "duckwire-local"
-
 // members is a request's JSON object.
 type members map[string]json.RawMessage
 

@@ -67,7 +67,7 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 		w = &cutter{CompletionWriter: w, stops: t.stop}
 	}
 	if err == nil {
-		err = p.receive(resp, req, dog, w)
+		err = p.receive(resp, form.options && !wantsUsage(req), dog, w)
 		_ = resp.Body.Close() // the rest is not needed
 	}
 	if errors.Is(err, errCut) {

@@ -22,7 +22,7 @@ const (
 
 // receive reads an answer with status 200.
 func (p *Provider) receive(
-	resp *http.Response, req *hub.CompletionRequest, dog *watchdog, w hub.CompletionWriter,
+	resp *http.Response, addedUsage bool, dog *watchdog, w hub.CompletionWriter,
 ) error {
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && coding != "identity" { // not decoded by plainBodies
 		return failure(http.StatusBadGateway, "upstream_invalid",
@@ -41,7 +41,7 @@ func (p *Provider) receive(
 	if err != nil {
 		return truncated(err)
 	}
-	a := &answer{provider: p, w: w, wantsUsage: wantsUsage(req)}
+	a := &answer{provider: p, w: w, addedUsage: addedUsage}
 	if first == '{' || first == '[' { // not a stream, whatever the Content-Type says
 		dog.guard(p.opts.SilenceTimeout, errSilence)
 		return p.receiveWhole(a, body)

@@ -1,15 +1,14 @@
 package openai
 
 import (
-	"bufio"
-	"compress/flate"
 	"compress/gzip"
-	"compress/zlib"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/duckwire/duckwire/hub/deflate"
 )
 
 // newTransport returns a transport for streams. It disables compression, which would delay tokens until a block is
@@ -45,7 +44,7 @@ func (t plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "gzip", "x-gzip":
 		open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
 	case "deflate":
-		open = inflate
+		open = deflate.NewReader
 	default: // still in Content-Encoding
 		return resp, nil
 	}
@@ -54,16 +53,6 @@ func (t plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp.Header.Del("Content-Length")
 	resp.ContentLength = -1
 	return resp, nil
-}
-
-// inflate decodes deflate: zlib's format (RFC 9110 §8.4.1.2), or the bare one that some servers send.
-func inflate(r io.Reader) (io.Reader, error) {
-	in := bufio.NewReader(r)
-	head, err := in.Peek(2)
-	if err == nil && head[0]&0x0f == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {
-		return zlib.NewReader(in)
-	}
-	return flate.NewReader(in), nil
 }
 
 // decoded decodes a body. It reads nothing before its first Read, because the first bytes may be late.

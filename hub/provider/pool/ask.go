@@ -147,7 +147,7 @@ func (r *round) failure() error {
 		return chosen
 	}
 	own := *e
-	own.RetryAfter = wait
+	own.RetryAfter, own.Header = wait, nil // the headers are one member's
 	return &own
 }
 

@@ -3,10 +3,9 @@ package pool
 import (
 	"fmt"
 	"strings"
-)
 
-// localModel is the name of the built-in completer's model. A request for it names none of an upstream's.
-const localModel = "duckwire-local"
+	"github.com/duckwire/duckwire/hub"
+)
 
 const maxPattern = 256
 
@@ -38,7 +37,7 @@ func matches(pattern, model string) bool {
 	return model == pattern
 }
 
-func namesNone(model string) bool { return model == "" || model == localModel }
+func namesNone(model string) bool { return model == "" || model == hub.LocalModel }
 
 // serves reports whether the member serves a model by its name.
 func (m *member) serves(model string) bool {

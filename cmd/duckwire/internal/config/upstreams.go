@@ -133,10 +133,19 @@ func (u *Upstream) check(set Settings, faults *faults) {
 
 var upstreamPath = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
 
+// ownPaths are the first segments of this server's own paths below /v1.
+var ownPaths = []string{
+	"chat", "completions", "fim", "models", "streams", "analyses", "workers", "topics", "events", "users", "revocations",
+	"overview",
+}
+
 func checkUpstreamPaths(paths []string) error {
 	for i, path := range paths {
 		if !upstreamPath.MatchString(path) {
 			return fmt.Errorf("%q must be a path below /v1, such as embeddings or audio/speech", path)
+		}
+		if root, _, _ := strings.Cut(path, "/"); slices.Contains(ownPaths, root) {
+			return fmt.Errorf("%q is a path of this server's own", path)
 		}
 		if slices.Contains(paths[:i], path) {
 			return fmt.Errorf("%q is there twice", path)
