@@ -127,7 +127,7 @@ func (e *ProviderError) Error() string { return e.Code + ": " + e.Message }
 // Ending returns the error as that of a stream's end.
 func (e *ProviderError) Ending() *EndError {
 	return &EndError{
-		Code: e.Code, Message: e.Message, Type: e.Type, Param: e.Param, Status: e.Status, Retry: e.RetryAfter, Body: e.Body,
-		Header: e.Header,
+		Code: e.Code, Message: e.Message, Type: e.Type, Param: e.Param, Status: e.Status, Retry: e.RetryAfter,
+		Body: e.Body, Header: e.Header,
 	}
 }

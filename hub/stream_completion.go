@@ -175,7 +175,8 @@ func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
 func hasRole(chunk []byte) bool {
 	for choice := range jsonw.Elements(jsonw.Member(chunk, "choices")) {
 		index := jsonw.Member(choice, "index")
-		if (jsonw.IsNull(index) || string(index) == "0") && !jsonw.IsNull(jsonw.Member(jsonw.Member(choice, "delta"), "role")) {
+		role := jsonw.Member(jsonw.Member(choice, "delta"), "role")
+		if (jsonw.IsNull(index) || string(index) == "0") && !jsonw.IsNull(role) {
 			return true
 		}
 	}

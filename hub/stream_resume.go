@@ -16,7 +16,8 @@ const maxSearched = 100
 func (h *Hub) ResumedCompletion(spec StreamSpec, p log.Position) (*Stream, error) {
 	owner := spec.Owner
 	has := func(s *Stream) bool {
-		return s.Owner == owner && s.digest == spec.Digest && s.knows(p.Epoch) && s.CatchUp(p) == nil && s.ResetAt(p) == nil
+		return s.Owner == owner && s.digest == spec.Digest && s.knows(p.Epoch) && s.CatchUp(p) == nil &&
+			s.ResetAt(p) == nil
 	}
 	if spec.Alias != "" {
 		s, err := h.Stream(owner, spec.Alias)

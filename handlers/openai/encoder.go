@@ -1,8 +1,6 @@
 package openai
 
 import (
-	"strconv"
-
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/jsonw"
 )
@@ -66,14 +64,11 @@ func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
 
 // appendConstants appends the members that all chunks share, without a brace.
 func appendConstants(dst []byte, object string, meta *hub.CompletionMeta, info *hub.CompletionInfo) []byte {
-	model := info.Model
-	if model == "" {
-		model = meta.Model
-	}
-	dst = jsonw.AppendString(jsonw.AppendKey(dst, "id"), info.ID)
+	s := sharedOf(meta, info)
+	dst = append(jsonw.AppendKey(dst, "id"), s.id...)
 	dst = jsonw.AppendString(jsonw.AppendKey(dst, "object"), object)
-	dst = strconv.AppendInt(jsonw.AppendKey(dst, "created"), info.Created, 10)
-	dst = jsonw.AppendString(jsonw.AppendKey(dst, "model"), model)
+	dst = append(jsonw.AppendKey(dst, "created"), s.created...)
+	dst = append(jsonw.AppendKey(dst, "model"), s.model...)
 	if info.ServiceTier != "" {
 		dst = jsonw.AppendString(jsonw.AppendKey(dst, "service_tier"), info.ServiceTier)
 	}

@@ -131,7 +131,8 @@ func ParseKeep(text string) (hub.IdlePolicy, error) {
 	}
 	after, ok := keepFor(text)
 	if !ok {
-		return hub.IdlePolicy{}, errs.Invalid(HeaderKeep, "must be finish, or a number of seconds from 0 to %d", maxCancelAfter)
+		return hub.IdlePolicy{}, errs.Invalid(HeaderKeep, "must be finish, or a number of seconds from 0 to %d",
+			maxCancelAfter)
 	}
 	return hub.IdlePolicy{CancelAfter: after}, nil
 }

@@ -83,7 +83,8 @@ func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 
 // isUpgrade reports whether a request asks for a WebSocket.
 func isUpgrade(r *http.Request) bool {
-	return r.Method == http.MethodGet && headerHas(r.Header, "Connection", "upgrade") && headerHas(r.Header, "Upgrade", "websocket")
+	return r.Method == http.MethodGet && headerHas(r.Header, "Connection", "upgrade") &&
+		headerHas(r.Header, "Upgrade", "websocket")
 }
 
 func headerHas(h http.Header, name, token string) bool {

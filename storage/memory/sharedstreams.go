@@ -55,8 +55,8 @@ func (n *Node) AddStream(rec *hub.StreamRecord, slot, replaced string) (taken, s
 }
 
 // register adds a stream to its owner's list, under its aliases and to its slot ("": none). It changes nothing and
-// returns an id if an alias names another stream than replaced, or if the stream is to be new and another node has it. Else it
-// returns the id that was in the slot, or "".
+// returns an id if an alias names another stream than replaced, or if the stream is to be new and another node has it.
+// Else it returns the id that was in the slot, or "".
 func (n *Node) register(
 	command string, rec *hub.StreamRecord, slot, replaced string, isNew bool,
 ) (taken, superseded string, err error) {

@@ -13,8 +13,9 @@ import (
 // errorWords is what an upstream's error says.
 type errorWords struct {
 	message, typ, param, code string
-	status                    int    // from 400 to 599; 0: it does not say
-	object                    []byte // the error for the client in OpenAI's shape, unchanged: {"error":{…}} or the inner object; nil: none
+	status                    int // from 400 to 599; 0: it does not say
+	// the error for the client in OpenAI's shape, unchanged: {"error":{…}} or the inner object; nil: none
+	object []byte
 }
 
 // readError reads an error's body. These shapes are understood, and any nesting of them:
