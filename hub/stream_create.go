@@ -90,8 +90,12 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		s.unregister(false)
 		return nil, false, errStillDeleting
 	}
-	if had, maybeStored, err := s.registerShared(spec); err != nil || had != nil {
+	if taken, maybeStored, err := s.registerShared(spec); err != nil || taken != "" {
 		s.unregister(maybeStored)
+		if err != nil {
+			return nil, false, err
+		}
+		had, err := h.Stream(s.Owner, taken)
 		if err != nil {
 			return nil, false, err
 		}
@@ -122,38 +126,44 @@ func (h *Hub) register(s *Stream, alias string) (had *Stream, err error) {
 }
 
 // registerShared registers a new stream in the store that the nodes share. If its id or alias is in use there, it
-// returns the stream that uses it. If another node's stream is in its slot, that one ends. maybeStored says that the
+// returns the id of the stream that uses it. If another node's stream is in its slot, that one ends. maybeStored says that the
 // store may have the new stream although there is an error.
 //
 // If the store cannot be reached, a stream whose id was made here begins all the same: the recorder adds it to the
 // store later. One whose id or alias the client chose is refused: another node may have a stream of that id.
-func (s *Stream) registerShared(spec *StreamSpec) (had *Stream, maybeStored bool, err error) {
+func (s *Stream) registerShared(spec *StreamSpec) (taken string, maybeStored bool, err error) {
 	h := s.hub
 	if !h.cluster.sharesStreams() {
-		return nil, false, nil
+		return "", false, nil
 	}
 	rec, _ := s.change()
 	taken, superseded, err := h.cluster.streams.AddStream(&rec, spec.Slot, "")
-	if err == nil && taken != "" {
-		if had, err = h.Stream(s.Owner, taken); err != nil || had.digest != s.digest || !had.isVain() {
-			return had, false, err
-		}
-		if taken, superseded, err = h.cluster.streams.AddStream(&rec, spec.Slot, taken); err == nil && taken != "" {
-			had, err = h.Stream(s.Owner, taken) // another node was faster
-			return had, false, err
-		}
+	if err == nil && taken != "" && s.mayReplace(taken) {
+		taken, superseded, err = h.cluster.streams.AddStream(&rec, spec.Slot, taken)
 	}
 	switch {
 	case err != nil && (spec.ID != "" || spec.Alias != ""):
-		return nil, true, err
+		return "", true, err
 	case err != nil:
 		h.logger.Warn("a stream begins on this node alone", "stream", s.ID, "error", err)
+	case taken != "":
+		return taken, false, nil
 	case superseded != "" && spec.Supersede != SupersedeFinish:
 		if old, err := h.Stream(s.Owner, superseded); err == nil && old.isRemote() {
 			old.end(StatusSuperseded, supersededBy(s))
 		}
 	}
-	return nil, false, nil
+	return "", false, nil
+}
+
+// mayReplace reports whether a new stream may take over the alias of the stream with that id: one of the same request
+// that is vain.
+func (s *Stream) mayReplace(id string) bool {
+	if id == s.ID { // its id is taken, not its alias
+		return false
+	}
+	old, err := s.hub.Stream(s.Owner, id)
+	return err == nil && old.digest == s.digest && old.isVain()
 }
 
 // endWithdrawn is the ending of a stream that could not be registered for all nodes.
