@@ -126,8 +126,8 @@ func (h *Hub) register(s *Stream, alias string) (had *Stream, err error) {
 }
 
 // registerShared registers a new stream in the store that the nodes share. If its id or alias is in use there, it
-// returns the id of the stream that uses it. If another node's stream is in its slot, that one ends. maybeStored says that the
-// store may have the new stream although there is an error.
+// returns the id of the stream that uses it. If another node's stream is in its slot, that one ends. maybeStored says
+// that the store may have the new stream although there is an error.
 //
 // If the store cannot be reached, a stream whose id was made here begins all the same: the recorder adds it to the
 // store later. One whose id or alias the client chose is refused: another node may have a stream of that id.
