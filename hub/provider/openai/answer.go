@@ -52,16 +52,22 @@ func (a *answer) event(ev eventstream.Event) (done bool, err error) {
 	switch {
 	case ev.Type == "error" && err != nil:
 		return false, failure(http.StatusBadGateway, "upstream_error", "%s", a.provider.quote(data))
-	case ev.Type == "error" || err == nil && isFault(line):
-		return false, a.provider.fault(line)
-	case named && (err != nil || !hasMember(line, "choices")):
+	case err != nil && named:
 		return false, nil
 	case err != nil:
 		return false, err
+	}
+	c := parse(line, a.choices)
+	a.choices = c.choices
+	switch {
+	case ev.Type == "error" || (c.suspect || len(c.choices) == 0) && isFault(line):
+		return false, a.provider.fault(line)
+	case named && len(c.choices) == 0 && !hasMember(line, "choices"):
+		return false, nil
 	case line[0] != '{':
 		return false, notAnObject(a.provider, data)
 	}
-	return false, a.chunk(line)
+	return false, a.chunk(line, &c)
 }
 
 // compact returns a JSON object or array on one line. Invalid UTF-8 becomes U+FFFD, as the event-stream standard
@@ -84,20 +90,18 @@ func notAnObject(p *Provider, data []byte) error {
 }
 
 // chunk processes one chunk of compact JSON, which it does not retain.
-func (a *answer) chunk(raw []byte) error {
-	c := parse(raw, a.choices)
-	a.choices = c.choices
+func (a *answer) chunk(raw []byte, c *chunk) error {
 	if len(c.choices) == 0 {
-		return a.chunkWithoutChoices(raw, &c)
+		return a.chunkWithoutChoices(raw, c)
 	}
-	a.describe(&c)
+	a.describe(c)
 	if err := a.sendEarly(); err != nil {
 		return err
 	}
-	if a.isPlain(&c) {
-		return a.plain(&c)
+	if a.isPlain(c) {
+		return a.plain(c)
 	}
-	return a.verbatim(raw, &c)
+	return a.verbatim(raw, c)
 }
 
 // sendEarly passes on what came before the first chunk with a choice. The id that all chunks share was not known then.

@@ -11,6 +11,7 @@ import (
 type chunk struct {
 	same    constants
 	usage   []byte
+	suspect bool // isFault may be true although it has choices
 	extra   bool // it has members, or types of values, that Duckwire's own chunks do not have
 	choices []choice
 }
@@ -46,6 +47,7 @@ func parse(raw []byte, into []choice) (c chunk) {
 			c.same.id = value
 		case "object":
 			c.extra = c.extra || !isChunkObject(value)
+			c.suspect = c.suspect || saysError(value)
 			c.same.object = value
 		case "created":
 			c.extra = c.extra || !isInteger(value)
@@ -61,10 +63,13 @@ func parse(raw []byte, into []choice) (c chunk) {
 			c.same.tier = value
 		case "usage":
 			c.usage = value
-		case "error": // an empty one: isFault has looked at it
+		case "error":
+			c.suspect = true
 		case "choices":
 			c.parseChoices(value)
 		case "obfuscation": // random bytes that hide the length of a token
+		case "errors", "type", "status":
+			c.suspect, c.extra = true, true
 		default:
 			c.extra = true
 		}

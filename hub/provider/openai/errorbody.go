@@ -165,7 +165,7 @@ func isFault(raw []byte) bool {
 			}
 			failed = failed || !jsonw.IsNull(value)
 		case "object", "type", "status":
-			if string(value) == `"error"` {
+			if saysError(value) {
 				return true
 			}
 		case "choices", "usage", "id":
@@ -176,6 +176,9 @@ func isFault(raw []byte) bool {
 	}
 	return (words || failed) && !answer
 }
+
+// saysError reports whether the value of "object", "type" or "status" is that of an error.
+func saysError(value []byte) bool { return string(value) == `"error"` }
 
 // isEmpty reports whether a member says nothing.
 func isEmpty(value []byte) bool {

@@ -9,6 +9,9 @@ import (
 func TakeChunk(w hub.CompletionWriter, chunks ...[]byte) error {
 	a := &answer{provider: &Provider{}, w: w}
 	for _, c := range chunks {
+		if _, err := a.compact(c); err != nil { // event ignores empty data, and takes [DONE] for the end
+			return err
+		}
 		if _, err := a.event(eventstream.Event{Data: c}); err != nil {
 			return err
 		}
@@ -29,4 +32,10 @@ func ScanIssues(pieces ...string) (objects []map[string]any, unparsed int, sampl
 		_ = o.issue()
 	}
 	return objects, s.unparsed, s.sample
+}
+
+// MissesFault reports whether a chunk of compact JSON is an error that event would take for a chunk.
+func MissesFault(line []byte) bool {
+	c := parse(line, nil)
+	return isFault(line) && !c.suspect && len(c.choices) > 0
 }

@@ -423,7 +423,8 @@ func FuzzChunk(f *testing.F) {
 		delta("é\u2028\"\\"), opening, finished, usage,
 		chat(`{"index":0,"delta":{"content":"a","tool_calls":[]},"stop_reason":null}`),
 		chat(`{"index":0,"delta":{"content":"\ud83e"}}`), chat(`{"index":1,"delta":{"content":"b"}}`),
-		`{"choices":[{"text":"a","index":0}]}`, `{"error":"x"}`, `{"choices":[{}]}`,
+		`{"choices":[{"text":"a","index":0}]}`, `{"error":"x"}`, `{"choices":[{}],"errors":[1]}`,
+		`{"choices":[{}],"type":"error"}`, `{"choices":[{}],"object":"error"}`, `{"choices":[{}],"error":{"message":"x"}}`, `{"choices":[{}]}`,
 	} {
 		f.Add([]byte(s))
 	}
@@ -436,6 +437,10 @@ func FuzzChunk(f *testing.F) {
 				t.Fatalf("took %q", raw)
 			}
 			return
+		}
+		var line bytes.Buffer
+		if json.Compact(&line, bytes.ToValidUTF8(raw, []byte("\ufffd"))) == nil && openai.MissesFault(line.Bytes()) {
+			t.Fatalf("an error is taken for a chunk: %s", raw)
 		}
 		for _, entry := range rec.log {
 			if s, ok := strings.CutPrefix(entry, "chunk "); ok {
