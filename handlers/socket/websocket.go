@@ -71,12 +71,14 @@ func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 		_ = t.conn.CloseNow()
 		return
 	}
+	// Before the first frame is answered: a client that has an answer is past its handshake.
+	code, reason := s.endedMeanwhile(h)
 	if !s.tryGo(t.read) {
 		_ = t.conn.CloseNow()
 		t.socket.end(endBroken)
 		return
 	}
-	if code, reason := s.endedMeanwhile(h); code != 0 {
+	if code != 0 {
 		t.close(code, reason)
 	}
 }
