@@ -14,9 +14,6 @@ const (
 	noSpace  = 64 << 20 // bytes
 )
 
-// slowSync is how long a write to the disk may take without a warning. Tests raise it.
-var slowSync = 100 * time.Millisecond
-
 // checkData checks the data folder or, if it does not exist yet, its nearest existing parent.
 func (l *Local) checkData(r *Report) {
 	const check = "data folder"

@@ -61,7 +61,7 @@ func (e *examination) delivery(ctx context.Context, s *stream, check string) boo
 	case err != nil:
 		e.Broken(check, "see the proxy's log, and the server's", "before an event came: %v", err)
 		return false
-	case late > 150*time.Millisecond:
+	case late > slowEvent:
 		e.Warn(check, "HAProxy: option http-no-delay; others: less buffering",
 			"an event comes %s after the answer to who published it", late.Round(time.Millisecond))
 	}
@@ -79,17 +79,17 @@ func (e *examination) beats(s *stream, check string) bool {
 		}
 		at = append(at, beat.at)
 	}
-	if arrivedTogether(at) {
+	if arrivedTogether(at, clump) {
 		e.Warn(check, doUnbuffer,
 			"heartbeats that are sent a second apart come in clumps: something on the way holds back what is small")
 	}
 	return true
 }
 
-// arrivedTogether reports whether heartbeats that were sent a second apart arrived together.
-func arrivedTogether(at []time.Time) bool {
+// arrivedTogether reports whether two heartbeats that were sent a second apart arrived within clump.
+func arrivedTogether(at []time.Time, clump time.Duration) bool {
 	for i := 1; i < len(at); i++ {
-		if at[i].Sub(at[i-1]) < 50*time.Millisecond {
+		if at[i].Sub(at[i-1]) < clump {
 			return true
 		}
 	}

@@ -8,9 +8,6 @@ import (
 	"github.com/duckwire/duckwire/storage/redis"
 )
 
-// slowRedis is the round-trip time from which on publishing is noticeably slower, since each event waits for Redis.
-const slowRedis = 5 * time.Millisecond
-
 // checkRedis checks the Redis that the nodes share.
 func (l *Local) checkRedis(ctx context.Context, r *Report) {
 	const check = "redis"
