@@ -61,7 +61,7 @@ func (e *examination) delivery(ctx context.Context, s *stream, check string) boo
 	case err != nil:
 		e.Broken(check, "see the proxy's log, and the server's", "before an event came: %v", err)
 		return false
-	case late > slowEvent:
+	case late > e.Patience/20:
 		e.Warn(check, "HAProxy: option http-no-delay; others: less buffering",
 			"an event comes %s after the answer to who published it", late.Round(time.Millisecond))
 	}

@@ -26,7 +26,7 @@ import (
 
 // TestMain runs more tests in parallel than there are processors, since they mostly wait.
 func TestMain(m *testing.M) {
-	slowSync, slowRedis, slowEvent, clump = time.Hour, time.Hour, time.Hour, 0 // a busy machine is slow
+	slowSync, slowRedis, clump = time.Hour, time.Hour, 0 // a busy machine is slow
 	if inChild() {
 		return
 	}

@@ -16,7 +16,7 @@ type Remote struct {
 	Idle  time.Duration // how long to test for proxies that close idle connections; 0: not at all
 
 	Transport http.RoundTripper // nil: http.DefaultTransport's settings, with connections of its own
-	Patience  time.Duration     // timeout for what should arrive immediately; 0: 3 s
+	Patience  time.Duration     // timeout for what should arrive immediately, 0: 3 s; after a twentieth of it, it is late
 }
 
 // patience is the time for which the JavaScript client waits for hello before it tries another transport

@@ -7,6 +7,5 @@ import "time"
 var (
 	slowSync  = 100 * time.Millisecond // a write to the disk
 	slowRedis = 5 * time.Millisecond   // a round trip to Redis, for which each published event waits
-	slowEvent = 150 * time.Millisecond // an event, after the answer to its publisher
 	clump     = 50 * time.Millisecond  // below it, two heartbeats that were sent a second apart came together
 )
