@@ -22,6 +22,25 @@ import (
 	"github.com/duckwire/duckwire/hub/provider/openai"
 )
 
+// idle is a transport that counts how often it is to close its idle connections.
+type idle struct {
+	http.RoundTripper
+	closed int
+}
+
+func (i *idle) CloseIdleConnections() { i.closed++ }
+
+func TestCloseReachesTheTransport(t *testing.T) {
+	transport := &idle{RoundTripper: http.DefaultTransport}
+	p, err := openai.New(openai.Options{BaseURL: "http://127.0.0.1:1/v1", Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil || transport.closed != 1 {
+		t.Errorf("%v; closed %d times", err, transport.closed)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	for _, o := range []openai.Options{
 		{},

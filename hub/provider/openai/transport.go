@@ -29,6 +29,9 @@ func newTransport(connect time.Duration) *http.Transport {
 // the same: some servers do not look at Accept-Encoding.
 type plainBodies struct{ http.RoundTripper }
 
+// CloseIdleConnections does so for the transport beneath: http.Client looks for this method.
+func (t plainBodies) CloseIdleConnections() { (&http.Client{Transport: t.RoundTripper}).CloseIdleConnections() }
+
 func (t plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Accept-Encoding", "identity")
