@@ -270,6 +270,26 @@ func TestWholeRequest(t *testing.T) {
 	}
 }
 
+// TestTemplatesStreamByModel: that one model refuses to stream says nothing about another one's rendered prompts, whose
+// markers can be cut off in a stream only.
+func TestTemplatesStreamByModel(t *testing.T) {
+	u := &picky{refuse: func(_ string, body map[string]any) (int, string) {
+		if body["model"] == "whole" && body["stream"] == true {
+			return http.StatusBadRequest, `{"error":{"message":"this model does not support streaming"}}`
+		}
+		return 0, ""
+	}}
+	p := newProvider(t, openai.Options{BaseURL: upstream(t, u.ServeHTTP), Dialect: "vllm"})
+	if err := p.Complete(t.Context(), request(t, hub.ChatCompletion, `{"model":"whole"}`), &recorder{}); err != nil {
+		t.Fatal(err)
+	}
+	req, rec := request(t, hub.TextCompletion, `{"model":"qwen","prompt":"P","suffix":"S"}`), &recorder{}
+	req.Whole = true
+	if err := p.Complete(t.Context(), req, rec); err != nil || rec.text.String() != "a" {
+		t.Errorf("%v, %q after %q", err, rec.log, u.requests())
+	}
+}
+
 // TestErrorShapes: the upstream's words and status reach the caller in every shape, refused and within an answer.
 func TestErrorShapes(t *testing.T) {
 	for _, c := range []struct {

@@ -32,16 +32,17 @@ func (p *Provider) firstForm(req *hub.CompletionRequest) form {
 	f.path = cmp.Or(l.textPath, p.dialect.textPath, textPath)
 	if f.fim = p.fimOf(req, l.noSuffix[p.modelOf(req)]); f.fim != Suffix {
 		f.few = l.fewStops[p.modelOf(req)]
-		f.rendered(l)
+		f.rendered(l, p.modelOf(req))
 	} else if req.FIM || req.HasSuffix {
 		f.path = cmp.Or(l.textPath, p.dialect.fimPath, f.path)
 	}
 	return f
 }
 
-// rendered has a form with a template ask for a stream, in which the markers can be cut off (see cutter). l is locked.
-func (f *form) rendered(l *learned) {
-	if f.fim != Suffix && !f.stream && len(l.noStreaming) == 0 {
+// rendered has a form with a template ask for a stream, in which the markers can be cut off (see cutter), unless the
+// model is known to refuse that. l is locked.
+func (f *form) rendered(l *learned, model string) {
+	if f.fim != Suffix && !f.stream && !l.noStreaming[model] {
 		f.stream, f.options = true, !l.noStreamOptions
 	}
 }
@@ -123,7 +124,7 @@ func (p *Provider) adjust(f form, req *hub.CompletionRequest, r *refused) (next 
 	case f.fim == Suffix && req.HasSuffix && p.opts.FIM == AutoFIM && r.isRejection() && r.mentions("suffix"):
 		next.of, next.fim, next.learn = theSuffix, p.fimOf(req, true), refusesSuffix(p.modelOf(req))
 		p.learned.mu.Lock()
-		next.rendered(&p.learned)
+		next.rendered(&p.learned, p.modelOf(req))
 		p.learned.mu.Unlock()
 	case f.fim != Suffix && !f.few && r.isRejection() && r.mentions("stop"):
 		next.of, next.few, next.learn = theStops, true, refusesManyStops(p.modelOf(req))
