@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
@@ -37,6 +38,23 @@ type ForwardResponse struct {
 	Header http.Header
 	Length int64 // of Body; -1: unknown
 	Body   io.ReadCloser
+}
+
+// RetryAfter parses OpenAI's retry-after-ms, or Retry-After in seconds or as a date (RFC 9110 §10.2.3). It returns 0
+// if there is neither.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 && ms < 1e9 {
+		return time.Duration(ms * float64(time.Millisecond))
+	}
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds >= 0 && seconds < 1e6 {
+		// 0 in the header means at once, and 0 as a result means none
+		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return max(at.Sub(now), time.Millisecond)
+	}
+	return 0
 }
 
 // Forward passes a request to the provider's upstream. Errors: ErrClosed while draining, a *ProviderError with status

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
@@ -59,5 +60,31 @@ func TestForwardWithoutUpstream(t *testing.T) {
 			t.Error("there is an upstream")
 		}
 		h.Close()
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		seconds, ms string
+		want        time.Duration
+	}{
+		{"", "", 0},
+		{"90", "", 90 * time.Second},
+		{"0.5", "", 500 * time.Millisecond},
+		{"0", "", time.Millisecond},
+		{"90", "250", 250 * time.Millisecond},
+		{"Tue, 01 Dec 2026 12:00:30 GMT", "", 30 * time.Second},
+		{"Tue, 01 Dec 2026 11:00:00 GMT", "", time.Millisecond},
+		{"1h5", "", 0},
+		{"-3", "", 0},
+		{"soon", "x", 0},
+	} {
+		h := http.Header{}
+		h.Set("Retry-After", c.seconds)
+		h.Set("Retry-After-Ms", c.ms)
+		if got := hub.RetryAfter(h, now); got != c.want {
+			t.Errorf("%q, %q: %v; want %v", c.seconds, c.ms, got, c.want)
+		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -48,7 +47,7 @@ func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError 
 			e.Message += ": " + words
 		}
 	}
-	e.RetryAfter = retryAfter(resp.Header, time.Now())
+	e.RetryAfter = hub.RetryAfter(resp.Header, time.Now())
 	e.Header = retryHeaders(resp.Header)
 	return e
 }
@@ -111,23 +110,6 @@ func typeOf(status int) string {
 		return "invalid_request_error"
 	}
 	return "server_error"
-}
-
-// retryAfter parses OpenAI's retry-after-ms, or Retry-After in seconds or as a date (RFC 9110 §10.2.3). It returns 0
-// if there is neither.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil && ms > 0 && ms < 1e9 {
-		return time.Duration(ms * float64(time.Millisecond))
-	}
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds >= 0 && seconds < 1e6 {
-		// 0 in the header means at once, and 0 as a result means none
-		return max(time.Duration(seconds*float64(time.Second)), time.Millisecond)
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(at.Sub(now), time.Millisecond)
-	}
-	return 0
 }
 
 // whyUnreachable describes why a request failed, without naming an address.

@@ -30,7 +30,9 @@ func newTransport(connect time.Duration) *http.Transport {
 type plainBodies struct{ http.RoundTripper }
 
 // CloseIdleConnections does so for the transport beneath: http.Client looks for this method.
-func (t plainBodies) CloseIdleConnections() { (&http.Client{Transport: t.RoundTripper}).CloseIdleConnections() }
+func (t plainBodies) CloseIdleConnections() {
+	(&http.Client{Transport: t.RoundTripper}).CloseIdleConnections()
+}
 
 func (t plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())

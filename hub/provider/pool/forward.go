@@ -25,7 +25,7 @@ func (p *Pool) Forward(ctx context.Context, req *hub.ForwardRequest) (*hub.Forwa
 		if err != nil {
 			return false, err
 		}
-		failed := &hub.ProviderError{Status: resp.Status, Code: "upstream_error", RetryAfter: retryAfter(resp)}
+		failed := &hub.ProviderError{Status: resp.Status, Code: "upstream_error", RetryAfter: hub.RetryAfter(resp.Header, time.Now())}
 		switch {
 		case !isFailure(failed):
 			answers()
@@ -49,15 +49,6 @@ func (p *Pool) Forward(ctx context.Context, req *hub.ForwardRequest) (*hub.Forwa
 	}
 	_ = refusal.Body.Close() // the rest is not needed
 	return answer, err
-}
-
-// retryAfter returns the seconds of a Retry-After, which is how servers that fail have it.
-func retryAfter(resp *hub.ForwardResponse) time.Duration {
-	seconds, err := time.ParseDuration(resp.Header.Get("Retry-After") + "s")
-	if err != nil || seconds < 0 {
-		return 0
-	}
-	return seconds
 }
 
 // keepWhole reads the body of a failed answer, so that its connection is free.
