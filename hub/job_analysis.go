@@ -48,6 +48,14 @@ type AnalysisRequest struct {
 	Trace     any             // as in CompletionRequest
 }
 
+// Model returns the model that Options name, or "".
+func (r *AnalysisRequest) Model() string {
+	var options struct{ Model any }
+	_ = json.Unmarshal(r.Options, &options) // the zero value if it is not an object
+	model, _ := options.Model.(string)
+	return model
+}
+
 // Bytes returns the size of the files, code and paths.
 func (r *AnalysisRequest) Bytes() int64 {
 	var n int64

@@ -20,6 +20,9 @@ type Provider interface {
 // LocalModel is the name of the built-in completer's model. A request for it names none of an upstream's.
 const LocalModel = "duckwire-local"
 
+// NamesNoModel reports whether a request for the model leaves it to an upstream which one answers.
+func NamesNoModel(model string) bool { return model == "" || model == LocalModel }
+
 // Model is one entry of GET /v1/models (OpenAI's model object).
 type Model struct {
 	ID      string

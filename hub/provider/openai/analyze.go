@@ -59,9 +59,7 @@ func (p *Provider) Analyze(ctx context.Context, req *hub.AnalysisRequest, w hub.
 // analysisModel returns the model to ask: that of the options, the configured one, or the first that the upstream
 // lists.
 func (p *Provider) analysisModel(ctx context.Context, req *hub.AnalysisRequest) (string, error) {
-	var options struct{ Model any }
-	_ = json.Unmarshal(req.Options, &options) // the zero value if it is not an object
-	if model, _ := options.Model.(string); model != "" || p.opts.Model != "" {
+	if model := req.Model(); model != "" || p.opts.Model != "" {
 		return model, nil
 	}
 	models, err := p.Models(ctx)

@@ -81,7 +81,7 @@ func wantsUsage(req *hub.CompletionRequest) bool {
 
 // modelOf returns the model that the upstream is asked for.
 func (p *Provider) modelOf(req *hub.CompletionRequest) string {
-	if p.opts.Model != "" && (req.Model == "" || req.Model == hub.LocalModel) {
+	if p.opts.Model != "" && hub.NamesNoModel(req.Model) {
 		return p.opts.Model
 	}
 	return req.Model

@@ -28,7 +28,7 @@ func (p *Pool) newRound(model, requestID string) (*round, error) {
 		return r, nil
 	}
 	message := fmt.Sprintf("no upstream serves the model %.200q", model)
-	if namesNone(model) {
+	if hub.NamesNoModel(model) {
 		message = "the request names no model, and no upstream has one of its own"
 	}
 	message += "; GET /v1/models lists those that there are"
@@ -38,7 +38,7 @@ func (p *Pool) newRound(model, requestID string) (*round, error) {
 }
 
 // call asks one member. It calls answers once the member's answer has begun, after which no other may be asked; final
-// says that it has, or that the error is not the member's.
+// says that it has.
 type call func(u Upstream, answers func()) (final bool, err error)
 
 // run asks the members until one answers, one refuses because of the request, or all have failed.
@@ -106,14 +106,17 @@ func (r *round) try(ctx context.Context, m *member, a *attempt, ask call) (done 
 		a.succeeded(time.Now())
 		a.release()
 	})
+	var own *ownError
 	switch {
 	case err == nil:
 		if !final { // an empty answer
 			a.succeeded(time.Now())
 		}
 		return true, nil
-	case ctx.Err() != nil, errors.As(err, new(*ownError)):
-		return true, unwrapOwn(err)
+	case errors.As(err, &own):
+		return true, own.error
+	case ctx.Err() != nil:
+		return true, err
 	case !isFailure(err): // the request is at fault; the member works
 		a.succeeded(time.Now())
 		return true, err
@@ -154,14 +157,37 @@ func (r *round) failure() error {
 // ownError is an error of the client's stream, which is not the member's failure.
 type ownError struct{ error }
 
-func (e *ownError) Unwrap() error { return e.error }
+// relay is what the writers that pass one member's answer on have in common.
+type relay struct {
+	answers func() // as of call
+	begun   bool
+	err     error // of the client's stream
+}
 
-func unwrapOwn(err error) error {
-	var own *ownError
-	if errors.As(err, &own) {
-		return own.error
+// begin says that the answer has begun. It reports false for all calls but the first.
+func (r *relay) begin() bool {
+	if r.begun {
+		return false
+	}
+	r.begun = true
+	r.answers()
+	return true
+}
+
+// keep returns an error of the client's stream, and remembers it.
+func (r *relay) keep(err error) error {
+	if err != nil {
+		r.err = err
 	}
 	return err
+}
+
+// outcome returns the results of a call whose member has returned err.
+func (r *relay) outcome(err error) (final bool, _ error) {
+	if err != nil && r.err != nil {
+		err = &ownError{err}
+	}
+	return r.begun, err
 }
 
 // isFailure reports whether an error is the member's, so that another one may do better: no connection, a timeout, an

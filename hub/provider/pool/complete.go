@@ -19,35 +19,23 @@ func (p *Pool) Complete(ctx context.Context, req *hub.CompletionRequest, w hub.C
 	}
 	accepted := false
 	return r.run(ctx, func(u Upstream, answers func()) (bool, error) {
-		answer := &completionWriter{to: w, accepted: &accepted, answers: answers}
-		err := u.Complete(ctx, req, answer)
-		if err != nil && answer.err != nil {
-			err = &ownError{err}
-		}
-		return answer.begun, err
+		answer := &completionWriter{relay: relay{answers: answers}, to: w, accepted: &accepted}
+		return answer.outcome(u.Complete(ctx, req, answer))
 	})
 }
 
 // completionWriter passes one member's answer on. Until the answer begins, it leaves no trace but Accepted, which is
 // passed on once for all members.
 type completionWriter struct {
+	relay
 	to       hub.CompletionWriter
 	accepted *bool
-	answers  func()
-
-	info  *hub.CompletionInfo // the first Describe
-	begun bool
-	err   error // of the stream
+	info     *hub.CompletionInfo // the first Describe
 }
 
 // begin passes on what was held back.
 func (w *completionWriter) begin() {
-	if w.begun {
-		return
-	}
-	w.begun = true
-	w.answers()
-	if w.info != nil {
+	if w.relay.begin() && w.info != nil {
 		w.to.Describe(*w.info)
 	}
 }
@@ -89,11 +77,4 @@ func (w *completionWriter) Whole(raw json.RawMessage, text string) error {
 func (w *completionWriter) Finish(f hub.Finish) {
 	w.begin()
 	w.to.Finish(f)
-}
-
-func (w *completionWriter) keep(err error) error {
-	if err != nil {
-		w.err = err
-	}
-	return err
 }

@@ -74,10 +74,7 @@ func (a *attempt) fail(now time.Time, reason string, wait time.Duration) {
 		h.since = now
 	}
 	h.failures++
-	pause := maxPause
-	if h.failures < 7 { // 1 s doubled 6 times is more than a minute
-		pause = min(firstPause<<(h.failures-1), maxPause)
-	}
+	pause := min(firstPause<<min(h.failures-1, 6), maxPause) // 1 s doubled 6 times is more than a minute
 	h.reason, h.failed, h.until = reason, now, now.Add(max(pause, min(wait, maxWait)))
 }
 

@@ -21,9 +21,6 @@ func ValidPattern(pattern string) error {
 }
 
 func matches(pattern, model string) bool {
-	if pattern == "*" {
-		return true
-	}
 	rest, open := strings.CutPrefix(pattern, "*")
 	rest, cut := strings.CutSuffix(rest, "*")
 	switch {
@@ -36,8 +33,6 @@ func matches(pattern, model string) bool {
 	}
 	return model == pattern
 }
-
-func namesNone(model string) bool { return model == "" || model == hub.LocalModel }
 
 // serves reports whether the member serves a model by its name.
 func (m *member) serves(model string) bool {
@@ -55,7 +50,7 @@ func (m *member) serves(model string) bool {
 // serving returns the members that serve a model, in order. A request that names none goes to those that have a model
 // of their own, or else to those that serve every model.
 func (p *Pool) serving(model string) []*member {
-	none := namesNone(model)
+	none := hub.NamesNoModel(model)
 	var list []*member
 	for _, m := range p.members {
 		if none && m.Model != "" || !none && m.serves(model) {
