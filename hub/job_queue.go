@@ -59,8 +59,8 @@ func (q *jobs) init(h *Hub) {
 	q.mu.SetClass(lock.Jobs)
 	q.hub, q.limits, q.workers = h, &h.limits, make(map[workerKey]*worker)
 	q.unfinished = quota{
-		users: share{usage: usageJobs, name: "unfinished jobs of one user (jobs_per_user)", limit: h.limits.JobsPerUser},
-		keys: share{
+		users: tally{usage: usageJobs, name: "unfinished jobs of one user (jobs_per_user)", limit: h.limits.JobsPerUser},
+		keys: tally{
 			usage: usageKeyJobs, name: "unfinished jobs of one API key (key_factor)",
 			limit: h.limits.JobsPerKey,
 		},

@@ -9,10 +9,10 @@ import (
 
 // quota bounds how many of something, such as unfinished streams, a user and an API key have at one time, on all nodes
 // together. Its counts are guarded by the mutex of what has it.
-type quota struct{ users, keys share }
+type quota struct{ users, keys tally }
 
-// share is the part of a quota that counts users, or API keys.
-type share struct {
+// tally is the part of a quota that counts users, or API keys.
+type tally struct {
 	usage  string // the name under which nodes report it to each other
 	name   string // in errors: what is limited and, in brackets, the setting
 	limit  int
@@ -47,34 +47,34 @@ func (q *quota) check(by holder, elsewhere remoteUsage) error {
 	return q.keys.check(by.key, elsewhere.key)
 }
 
-func (s *share) check(who string, elsewhere int) error {
-	if who == "" || s.counts[who]+elsewhere < s.limit {
+func (t *tally) check(who string, elsewhere int) error {
+	if who == "" || t.counts[who]+elsewhere < t.limit {
 		return nil
 	}
-	return &errs.LimitError{Kind: errs.ErrLimited, Name: s.name, Limit: int64(s.limit), Retry: 5 * time.Second}
+	return &errs.LimitError{Kind: errs.ErrLimited, Name: t.name, Limit: int64(t.limit), Retry: 5 * time.Second}
 }
 
 // enter counts one more, and leave one less.
 func (q *quota) enter(by holder) { q.users.add(by.user(), 1); q.keys.add(by.key, 1) }
 func (q *quota) leave(by holder) { q.users.add(by.user(), -1); q.keys.add(by.key, -1) }
 
-func (s *share) add(who string, n int) {
+func (t *tally) add(who string, n int) {
 	if who == "" {
 		return
 	}
-	if s.counts == nil {
-		s.counts = make(map[string]int)
+	if t.counts == nil {
+		t.counts = make(map[string]int)
 	}
-	if s.counts[who] += n; s.counts[who] <= 0 {
-		delete(s.counts, who)
+	if t.counts[who] += n; t.counts[who] <= 0 {
+		delete(t.counts, who)
 	}
 }
 
 // share has the counts added up over all nodes. guard is called with a function that reads them.
 func (q *quota) share(c *Cluster, guard func(read func())) {
-	for _, s := range []*share{&q.users, &q.keys} {
-		c.ShareUsage(s.usage, s.limit, func(yield func(string, int) bool) {
-			guard(func() { maps.All(s.counts)(yield) })
+	for _, t := range []*tally{&q.users, &q.keys} {
+		c.ShareUsage(t.usage, t.limit, func(yield func(string, int) bool) {
+			guard(func() { maps.All(t.counts)(yield) })
 		})
 	}
 }

@@ -66,20 +66,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	if err := h.StoreError(); err != nil && (spec.ID != "" || spec.Alias != "") && h.cluster.sharesStreams() {
 		return nil, false, fmt.Errorf("whether the id is in use cannot be checked: %w", err) // registerShared would fail
 	}
-	s = &Stream{
-		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, Key: spec.Key,
-		ContentType: spec.ContentType, Idle: spec.Idle, Completion: meta,
-		hub: h, created: time.Now(), provided: meta != nil || spec.provided, requestID: spec.requestID, job: spec.job,
-		digest: spec.Digest, status: StatusQueued, startedC: make(chan struct{}), doneC: make(chan struct{}),
-	}
-	if s.ID == "" {
-		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
-	}
-	s.log.SetClass(lock.Stream)
-	s.log.Init(h.epochs.Next(), nil, &h.encoded)
-	if spec.Slot != "" {
-		s.slot = slotKey{spec.Owner, spec.Slot}
-	}
+	s = h.queuedStream(spec, meta)
 	h.freeVainAlias(spec)
 	if had, err := h.register(s, spec.Alias); err != nil {
 		return nil, false, err
@@ -90,8 +77,8 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 		s.unregister(false)
 		return nil, false, errStillDeleting
 	}
-	if taken, maybeStored, err := s.registerShared(spec); err != nil || taken != "" {
-		s.unregister(maybeStored)
+	if taken, err := s.registerShared(spec); err != nil || taken != "" {
+		s.unregister(err != nil)
 		if err != nil {
 			return nil, false, err
 		}
@@ -106,6 +93,25 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	h.recorder.markChanged(s, false)
 	s.enterSlot(spec.Supersede)
 	return s, false, nil
+}
+
+// queuedStream returns a queued stream that is not registered yet.
+func (h *Hub) queuedStream(spec *StreamSpec, meta *CompletionMeta) *Stream {
+	s := &Stream{
+		ID: spec.ID, Kind: spec.Kind, Topic: spec.Topic, Owner: spec.Owner, Key: spec.Key,
+		ContentType: spec.ContentType, Idle: spec.Idle, Completion: meta,
+		hub: h, created: time.Now(), provided: meta != nil || spec.provided, requestID: spec.requestID, job: spec.job,
+		digest: spec.Digest, status: StatusQueued, startedC: make(chan struct{}), doneC: make(chan struct{}),
+	}
+	if s.ID == "" {
+		s.ID = streamPrefix(spec.Kind) + ulid.Make().String()
+	}
+	s.log.SetClass(lock.Stream)
+	s.log.Init(h.epochs.Next(), nil, &h.encoded)
+	if spec.Slot != "" {
+		s.slot = slotKey{spec.Owner, spec.Slot}
+	}
+	return s
 }
 
 // register registers a new stream on this node. If its id or alias is in use, it returns the stream that uses it. At
@@ -126,15 +132,15 @@ func (h *Hub) register(s *Stream, alias string) (had *Stream, err error) {
 }
 
 // registerShared registers a new stream in the store that the nodes share. If its id or alias is in use there, it
-// returns the id of the stream that uses it. If another node's stream is in its slot, that one ends. maybeStored says
-// that the store may have the new stream although there is an error.
+// returns the id of the stream that uses it. If another node's stream is in its slot, that one ends. After an error the
+// store may have the new stream all the same.
 //
 // If the store cannot be reached, a stream whose id was made here begins all the same: the recorder adds it to the
 // store later. One whose id or alias the client chose is refused: another node may have a stream of that id.
-func (s *Stream) registerShared(spec *StreamSpec) (taken string, maybeStored bool, err error) {
+func (s *Stream) registerShared(spec *StreamSpec) (taken string, err error) {
 	h := s.hub
 	if !h.cluster.sharesStreams() {
-		return "", false, nil
+		return "", nil
 	}
 	rec, _ := s.change()
 	taken, superseded, err := h.cluster.streams.AddStream(&rec, spec.Slot, "")
@@ -143,17 +149,17 @@ func (s *Stream) registerShared(spec *StreamSpec) (taken string, maybeStored boo
 	}
 	switch {
 	case err != nil && (spec.ID != "" || spec.Alias != ""):
-		return "", true, err
+		return "", err
 	case err != nil:
 		h.logger.Warn("a stream begins on this node alone", "stream", s.ID, "error", err)
 	case taken != "":
-		return taken, false, nil
+		return taken, nil
 	case superseded != "" && spec.Supersede != SupersedeFinish:
 		if old, err := h.Stream(s.Owner, superseded); err == nil && old.isRemote() {
 			old.end(StatusSuperseded, supersededBy(s))
 		}
 	}
-	return "", false, nil
+	return "", nil
 }
 
 // mayReplace reports whether a new stream may take over the alias of the stream with that id: one of the same request
@@ -163,7 +169,7 @@ func (s *Stream) mayReplace(id string) bool {
 		return false
 	}
 	old, err := s.hub.Stream(s.Owner, id)
-	return err == nil && old.digest == s.digest && old.isVain()
+	return err == nil && old.isVainFor(s.digest)
 }
 
 // endWithdrawn is the ending of a stream that could not be registered for all nodes.

@@ -27,10 +27,10 @@ func (r *registry) init(l *Limits) {
 	r.byAlias = make(map[aliasKey]*Stream)
 	r.bySlot = make(map[slotKey]*Stream)
 	r.running = quota{
-		users: share{
+		users: tally{
 			usage: usageStreams, name: "unfinished streams of one user (streams_per_user)", limit: l.StreamsPerUser,
 		},
-		keys: share{
+		keys: tally{
 			usage: usageKeyStreams, name: "unfinished streams of one API key (key_streams)", limit: l.StreamsPerKey,
 		},
 	}

@@ -19,12 +19,15 @@ func (s *Stream) isVain() bool {
 	return false
 }
 
+// isVainFor is isVain for a request with that digest.
+func (s *Stream) isVainFor(digest string) bool { return s.digest == digest && s.isVain() }
+
 // freeVainAlias frees the alias of a new stream if it names one of the same request that is vain.
 func (h *Hub) freeVainAlias(spec *StreamSpec) {
 	if spec.Alias == "" {
 		return
 	}
-	if old := h.streams.aliased(spec.Owner, spec.Alias); old != nil && old.digest == spec.Digest && old.isVain() {
+	if old := h.streams.aliased(spec.Owner, spec.Alias); old != nil && old.isVainFor(spec.Digest) {
 		h.streams.freeAlias(old, aliasKey{spec.Owner, spec.Alias})
 	}
 }
