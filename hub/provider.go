@@ -71,11 +71,12 @@ type Message struct {
 	Content string
 }
 
-// CompletionWriter writes a completion to its stream. After an error of Text or Chunk (ErrClosed: the stream has ended;
-// ErrTooLarge) the provider should stop and return that error.
+// CompletionWriter writes a completion to its stream. After an error of Text, Chunk or Whole (ErrClosed: the stream has
+// ended; ErrTooLarge) the provider should stop and return that error. JSON is not retained: it need not stay as it is
+// after the call.
 type CompletionWriter interface {
-	// Accepted says that the provider has accepted the request. From now on the client may get status 200. Text, Chunk
-	// and Finish imply it.
+	// Accepted says that the provider has accepted the request. From now on the client may get status 200. Text,
+	// Chunk, Whole and Finish imply it.
 	Accepted()
 	// Describe sets the members that all chunks of the answer share. Only the first call has an effect.
 	Describe(info CompletionInfo)

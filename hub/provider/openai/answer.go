@@ -118,7 +118,7 @@ func (a *answer) sendEarly() error {
 // isPlain reports whether a chunk is nothing but text and a finish reason of the first choice.
 func (a *answer) isPlain(c *chunk) bool {
 	ch := &c.choices[0]
-	return len(c.choices) == 1 && ch.index == 0 && !ch.extra && !c.extra && a.same.match(&c.same) && !isObject(c.usage)
+	return len(c.choices) == 1 && ch.index == 0 && !ch.extra && !c.extra && a.same.match(&c.same) && c.usage == nil
 }
 
 // plain processes a chunk that the hub's encoder can reproduce from its text and its finish reason.
@@ -165,11 +165,10 @@ func (a *answer) verbatim(raw []byte, c *chunk) error {
 			}
 		}
 	}
-	if isObject(c.usage) {
-		a.keepUsage(c.usage)
-		a.usageSent = true
+	if c.usage != nil {
+		a.usage, a.usageSent = bytes.Clone(c.usage), true
 	}
-	return a.w.Chunk(bytes.Clone(raw), text)
+	return a.w.Chunk(raw, text)
 }
 
 // noteLate notes whether text came after the end of every choice: then the upstream has more to say than its finish
@@ -195,32 +194,23 @@ func (a *answer) endChoice(reason string, sent bool) error {
 
 // chunkWithoutChoices processes a chunk without choices: the usage at the end, or an unknown one.
 func (a *answer) chunkWithoutChoices(raw []byte, c *chunk) error {
-	if isObject(c.usage) && !bytes.Equal(c.usage, a.usage) {
-		a.keepUsage(c.usage)
-		a.usageSent = false
+	if c.usage != nil && !bytes.Equal(c.usage, a.usage) {
+		a.usage, a.usageSent = bytes.Clone(c.usage), false
 	}
 	switch {
 	case !c.extra:
 		return nil
-	case isObject(c.usage) && a.addedUsage: // the chunk would not be there
+	case c.usage != nil && a.addedUsage: // the chunk would not be there
 		return nil
-	case isObject(c.usage):
+	case c.usage != nil:
 		a.usageSent = true
-		return a.w.Chunk(bytes.Clone(raw), "")
+		return a.w.Chunk(raw, "")
 	case !a.described && len(a.early) < maxEarly:
 		a.early = append(a.early, bytes.Clone(raw))
 		return nil
 	}
 	return a.verbatim(raw, c)
 }
-
-func (a *answer) keepUsage(usage []byte) {
-	if isObject(usage) {
-		a.usage = bytes.Clone(usage)
-	}
-}
-
-func isObject(value []byte) bool { return len(value) > 0 && value[0] == '{' }
 
 func (a *answer) other(ch *choice) {
 	if a.others == nil {

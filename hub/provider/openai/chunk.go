@@ -10,7 +10,7 @@ import (
 // absent.
 type chunk struct {
 	same    constants
-	usage   []byte
+	usage   []byte // an object; nil: none
 	suspect bool // isFault may be true although it has choices
 	extra   bool // it has members, or types of values, that Duckwire's own chunks do not have
 	choices []choice
@@ -62,7 +62,9 @@ func parse(raw []byte, into []choice) (c chunk) {
 			c.extra = c.extra || !isString(value)
 			c.same.tier = value
 		case "usage":
-			c.usage = value
+			if value[0] == '{' {
+				c.usage = value
+			}
 		case "error":
 			c.suspect = true
 		case "choices":

@@ -20,9 +20,9 @@ func (a *answer) whole(raw []byte) error {
 			"the upstream's answer is not a completion: it has no choices; it says %s", a.provider.quote(raw))
 	}
 	a.describe(&c)
-	a.keepUsage(c.usage)
+	a.usage = bytes.Clone(c.usage)
 	text, reason := firstChoice(raw)
-	if err := a.w.Whole(bytes.Clone(raw), text); err != nil {
+	if err := a.w.Whole(raw, text); err != nil {
 		return err
 	}
 	a.w.Finish(hub.Finish{Reason: reason, ReasonSent: true, Usage: a.usage})
