@@ -73,7 +73,7 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 	if req.MaxTokens > 0 {
 		limit = min(limit, req.MaxTokens)
 	}
-	out := &writer{ctx: ctx, w: w, delay: p.opts.TokenDelay, left: limit, stops: newStops(req.Stop, t.marks())}
+	out := &writer{ctx: ctx, w: w, delay: p.opts.TokenDelay, left: limit, stops: t.stops(req.Stop)}
 	if err := t.answer(ctx, c, first, out); err != nil {
 		return err
 	}

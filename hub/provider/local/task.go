@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/internal/stops"
 	"github.com/duckwire/duckwire/hub/provider/local/internal/fim"
 	"github.com/duckwire/duckwire/hub/provider/local/internal/predict"
 )
@@ -101,12 +103,22 @@ func lines(ctx context.Context, c *predict.Completion, line []string, say func(s
 	return err
 }
 
-// marks returns the texts that may not be part of the answer.
-func (t *task) marks() []string {
+// The texts that may not be part of an answer: of any, and of one to a plugin's prompt.
+var (
+	marks     = stops.New(fim.Markers())
+	formMarks = sync.OnceValue(func() stops.Set { return stops.New(fim.Markers(), fim.ChatMarks()) })
+)
+
+// stops returns what ends the answer, the client's own stop strings included.
+func (t *task) stops(own []string) stops.Set {
+	ours := marks
 	if t.form {
-		return append(fim.Markers(), fim.ChatMarks()...)
+		ours = formMarks()
 	}
-	return fim.Markers()
+	if len(own) == 0 {
+		return ours
+	}
+	return stops.New(own, ours)
 }
 
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

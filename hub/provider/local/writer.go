@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/internal/stops"
 )
 
 // errStop ends an answer early: at the token limit, or at a stop string. It never leaves the package.
@@ -18,11 +19,10 @@ type writer struct {
 	w     hub.CompletionWriter
 	delay time.Duration
 	left  int // tokens left within the limit
-	stops stops
+	stops stops.Set
 
 	buffered string
 	count    int  // tokens written
-	stopped  bool // a stop string was found
 	length   bool // the token limit was reached
 }
 
@@ -38,10 +38,9 @@ func (o *writer) token(text string) error {
 	o.left--
 	o.count++
 	o.buffered += text
-	at, whole := o.stops.find(o.buffered)
+	at, whole := o.stops.Find(o.buffered)
 	if whole {
 		o.buffered = o.buffered[:at]
-		o.stopped = true
 		return errStop
 	}
 	text, o.buffered = o.buffered[:at], o.buffered[at:]

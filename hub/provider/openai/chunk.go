@@ -11,8 +11,8 @@ import (
 type chunk struct {
 	same    constants
 	usage   []byte // an object; nil: none
-	suspect bool // isFault may be true although it has choices
-	extra   bool // it has members, or types of values, that Duckwire's own chunks do not have
+	suspect bool   // isFault may be true although it has choices
+	extra   bool   // it has members, or types of values, that Duckwire's own chunks do not have
 	choices []choice
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/provider/internal/stops"
 )
 
 // Provider is an OpenAI-compatible upstream. Safe for concurrent use.
@@ -64,7 +65,7 @@ func (p *Provider) Complete(ctx context.Context, req *hub.CompletionRequest, w h
 
 	resp, form, err := p.send(own, req, dog)
 	if t, rendered := templates[form.fim]; rendered {
-		w = &cutter{CompletionWriter: w, stops: t.stop}
+		w = &cutter{CompletionWriter: w, stops: stops.New(t.stop)}
 	}
 	if err == nil {
 		err = p.receive(resp, form.options && !wantsUsage(req), dog, w)

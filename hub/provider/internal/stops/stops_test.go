@@ -1,4 +1,4 @@
-package local
+package stops
 
 import (
 	"strings"
@@ -30,7 +30,7 @@ func FuzzStops(f *testing.F) {
 				}
 			}
 		}
-		if at, whole := newStops(all).find(text); at != wantAt || whole != wantWhole {
+		if at, whole := New(all).Find(text); at != wantAt || whole != wantWhole {
 			t.Errorf("%q in %q: %d, %t; want %d, %t", all, text, at, whole, wantAt, wantWhole)
 		}
 	})

@@ -1,18 +1,20 @@
-package local
+// Package stops finds stop strings in a text that comes in pieces.
+package stops
 
 import (
 	"slices"
 	"strings"
 )
 
-// stops is a set of stop strings: sorted, none empty, and none the beginning of another. A text therefore begins with
+// Set is a set of stop strings: sorted, none empty, and none the beginning of another. A text therefore begins with
 // at most one of them, which is the last one that is not greater than the text. This makes the cost of a search
 // nearly independent of their number, which clients choose.
-type stops []string
+type Set []string
 
-// newStops drops empty strings, which would match everywhere, and those that another one makes redundant.
-func newStops(lists ...[]string) stops {
-	var all, out stops
+// New returns the set of all strings of the lists, without empty ones, which would match everywhere, and those that
+// another one makes redundant.
+func New(lists ...[]string) Set {
+	var all, out Set
 	for _, list := range lists {
 		for _, s := range list {
 			if s != "" {
@@ -29,9 +31,9 @@ func newStops(lists ...[]string) stops {
 	return out
 }
 
-// find returns the index of the first stop string in text, and true. If there is none it returns the index from which
+// Find returns the index of the first stop string in text, and true. If there is none it returns the index from which
 // on the text may be the beginning of one, and false: the text's length if it cannot.
-func (s stops) find(text string) (at int, whole bool) {
+func (s Set) Find(text string) (at int, whole bool) {
 	begun := len(text)
 	for i := range len(text) {
 		rest := text[i:]
