@@ -37,7 +37,8 @@ var formats = []string{
 // further context. Only a person who has not sent code to continue gets an answer in prose.
 func readChat(req *hub.CompletionRequest) task {
 	var t task
-	if p, ok := readForm(req); ok {
+	in := readInstructions(req)
+	if p, ok := readForm(req.Messages, &in); ok {
 		t.insert(p)
 		return t
 	}
@@ -46,7 +47,7 @@ func readChat(req *hub.CompletionRequest) task {
 	}
 	last := lastUser(req.Messages)
 	if last < 0 {
-		return talk(isPlugin(req, ""))
+		return talk(in.isPlugin(""))
 	}
 	text := valid(req.Messages[last].Content)
 	code, lang, before, ok := lastFence(text)
@@ -56,7 +57,7 @@ func readChat(req *hub.CompletionRequest) task {
 	} else if !ok {
 		said = text
 	}
-	switch plugin := isPlugin(req, said); {
+	switch plugin := in.isPlugin(said); {
 	case plugin && ok && code != text: // the line break before the closing fence is not the code's
 		t.form, t.request.Prefix = true, strings.TrimSuffix(code, "\n")
 	case plugin:
@@ -96,9 +97,8 @@ func (t *task) fence(code, lang string) {
 // readForm looks for a plugin's prompt in the last user message. Earlier ones are examples; but if the instructions are
 // a plugin's, the last one may ask for another proposal for the same code. If the last message of all is the
 // assistant's, it is the beginning of the answer.
-func readForm(req *hub.CompletionRequest) (fim.Prompt, bool) {
-	messages, begun, asked := req.Messages, "", false
-	plugin := isPlugin(req, "")
+func readForm(messages []hub.Message, in *instructions) (fim.Prompt, bool) {
+	begun, asked, plugin := "", false, in.isPlugin("")
 	for i, m := range slices.Backward(messages) {
 		text := valid(m.Content)
 		if i == len(messages)-1 && m.Role == "assistant" {
@@ -145,31 +145,34 @@ func others(messages []hub.Message, last int) (list []string) {
 	return list
 }
 
-// hasTools reports whether an agent asks, which shows its answers to a person.
-func hasTools(req *hub.CompletionRequest) bool {
-	var tools []json.RawMessage
-	return json.Unmarshal(req.Body["tools"], &tools) == nil && len(tools) > 0
+// instructions are what a chat's first messages say about its answers.
+type instructions struct {
+	text      string
+	mentioned bool // they mention a mark of package fim
+	tools     bool // an agent asks, which shows its answers to a person
 }
 
-// isPlugin reports whether the instructions, or what the last message says apart from code, ask for code to insert.
-func isPlugin(req *hub.CompletionRequest, said string) bool {
-	if hasTools(req) {
-		return false
-	}
+func readInstructions(req *hub.CompletionRequest) (in instructions) {
+	var tools []json.RawMessage
+	in.tools = json.Unmarshal(req.Body["tools"], &tools) == nil && len(tools) > 0
 	var list []string
 	for _, m := range req.Messages {
 		if m.Role == "system" || m.Role == "developer" {
 			list = append(list, m.Content)
 		}
 	}
-	if fim.Mentions(strings.Join(list, "\n")) {
-		return true
-	}
+	in.text = strings.Join(list, "\n")
+	in.mentioned = fim.Mentions(in.text)
+	return in
+}
+
+// isPlugin reports whether the instructions, or what the last message says apart from code, ask for code to insert.
+func (in *instructions) isPlugin(said string) bool {
+	text := in.text
 	if strings.HasPrefix(said, "You are ") {
-		list = append(list, said)
+		text += "\n" + said
 	}
-	instructions := strings.Join(list, "\n")
-	return containsAny(instructions, engines) || containsAny(instructions+said, formats)
+	return !in.tools && (in.mentioned || containsAny(text, engines) || containsAny(text+said, formats))
 }
 
 func containsAny(text string, phrases []string) bool {

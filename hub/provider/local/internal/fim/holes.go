@@ -95,11 +95,6 @@ func cutHole(text string) (before, after string, ok bool) {
 	return text, "", false
 }
 
-// holeAt reports whether a hole begins at an index.
-func holeAt(text string, at int) bool {
-	return anyHole.at(text[at:]) != ""
-}
-
 // findHoles leaves out blocks that stand side by side, such as in a progress bar.
 func findHoles(text string, m *marks) [][2]int {
 	return slices.DeleteFunc(m.all(text), func(at [2]int) bool {

@@ -87,14 +87,14 @@ func (f sections) parse(text string) (Prompt, bool) {
 		end := m[4] >= 0 && text[m[4]:m[5]] == "end_"
 		tags = append(tags, tag{start: m[0], end: m[1], suffix: m[8] >= 0, closed: m[2] < m[3] || end})
 	}
-	before, after := f.collect(text, tags, false), f.collect(text, tags, true)
+	before, after := collect(text, tags, false), collect(text, tags, true)
 	if !f.found(tags, before, after) {
 		return Prompt{}, false
 	}
 	for i := range max(len(before), len(after)) {
 		p, s := fromEnd(before, i), fromEnd(after, i)
 		if strings.TrimSpace(p.text+s.text) != "" {
-			return f.prompt(p, s), true
+			return promptOf(p, s), true
 		}
 	}
 	return Prompt{}, true
@@ -120,7 +120,7 @@ func fromEnd(list []section, i int) section {
 
 // collect returns the sections of one kind: the closed ones, or if there are none, the others, which end at the next
 // tag.
-func (f sections) collect(text string, tags []tag, suffix bool) []section {
+func collect(text string, tags []tag, suffix bool) []section {
 	var closed, open []section
 	for i, t := range tags {
 		if t.suffix != suffix || t.closed {
@@ -135,7 +135,7 @@ func (f sections) collect(text string, tags []tag, suffix bool) []section {
 		for _, u := range tags[i+1 : min(len(tags), i+8)] {
 			if u.suffix == suffix {
 				if u.closed {
-					closed = append(closed, section{text: text[t.end:u.start], closed: true, cursor: holeAt(text, u.end)})
+					closed = append(closed, section{text: text[t.end:u.start], closed: true, cursor: anyHole.at(text[u.end:]) != ""})
 				}
 				break
 			}
@@ -147,8 +147,8 @@ func (f sections) collect(text string, tags []tag, suffix bool) []section {
 	return open
 }
 
-// prompt removes the line breaks between tags and code. A template has them in both sections or in none.
-func (f sections) prompt(p, s section) Prompt {
+// promptOf removes the line breaks between tags and code. A template has them in both sections or in none.
+func promptOf(p, s section) Prompt {
 	prefix, rest, _ := cutHole(p.text)
 	lined := strings.HasPrefix(prefix, "\n")
 	if lined && p.closed && !p.cursor && prefix == p.text {
