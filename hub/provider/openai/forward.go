@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/duckwire/duckwire/hub"
@@ -43,10 +44,7 @@ func retryHeaders(h http.Header) (out http.Header) {
 func (p *Provider) Forward(ctx context.Context, req *hub.ForwardRequest) (*hub.ForwardResponse, error) {
 	r, err := http.NewRequestWithContext(ctx, req.Method, p.forwardURL(req), bytes.NewReader(req.Body))
 	if err != nil {
-		return nil, failure(http.StatusBadGateway, "upstream_unreachable", "the upstream's address is not usable")
-	}
-	if len(req.Body) == 0 {
-		r.Body, r.GetBody, r.ContentLength = nil, nil, 0
+		return nil, unusableAddress()
 	}
 	for name, value := range map[string]string{"Content-Type": req.ContentType, "Accept": req.Accept} {
 		if value != "" {
@@ -59,7 +57,7 @@ func (p *Provider) Forward(ctx context.Context, req *hub.ForwardRequest) (*hub.F
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, failure(http.StatusBadGateway, "upstream_unreachable", "%s", whyUnreachable(err))
+		return nil, noAnswer(err)
 	}
 	if s := resp.StatusCode; s == http.StatusUnauthorized || s >= 300 && s < 400 {
 		resp.Body.Close()
@@ -96,18 +94,10 @@ func (p *Provider) forwarded(resp *http.Response) *hub.ForwardResponse {
 	return f
 }
 
+// isForwarded reports whether clients get a header, whose name is canonical.
 func isForwarded(name string) bool {
-	for _, known := range forwardedHeaders {
-		if strings.EqualFold(name, known) {
-			return true
-		}
-	}
-	for _, prefix := range forwardedPrefixes {
-		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(forwardedHeaders, name) ||
+		slices.ContainsFunc(forwardedPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // failing is a reader that fails with an error of an earlier read, if there was one.

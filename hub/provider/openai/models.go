@@ -74,13 +74,13 @@ func (p *Provider) fetchModels(ctx context.Context) ([]hub.Model, error) {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.opts.BaseURL+"/models", nil)
 	if err != nil {
-		return nil, failure(http.StatusBadGateway, "upstream_unreachable", "the upstream's address is not usable")
+		return nil, unusableAddress()
 	}
 	r.Header.Set("Accept", "application/json")
 	p.authorize(r, "")
 	resp, err := p.client.Do(r)
 	if err != nil {
-		return nil, failure(http.StatusBadGateway, "upstream_unreachable", "%s", whyUnreachable(err))
+		return nil, noAnswer(err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxModels))

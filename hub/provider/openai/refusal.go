@@ -26,6 +26,15 @@ func failure(status int, code, format string, args ...any) *hub.ProviderError {
 	return &hub.ProviderError{Status: status, Code: code, Type: "server_error", Message: fmt.Sprintf(format, args...)}
 }
 
+func unusableAddress() *hub.ProviderError {
+	return failure(http.StatusBadGateway, "upstream_unreachable", "the upstream's address is not usable")
+}
+
+// noAnswer returns the error for a request that failed with err. Its text contains no address.
+func noAnswer(err error) *hub.ProviderError {
+	return failure(http.StatusBadGateway, "upstream_unreachable", "%s", whyUnreachable(err))
+}
+
 // refusal converts an answer with another status than 200 to the error for the client.
 func (p *Provider) refusal(resp *http.Response, body []byte) *hub.ProviderError {
 	status := resp.StatusCode

@@ -58,21 +58,6 @@ func (p *Provider) send(
 	return resp, f, err
 }
 
-// refused is a refusal, with what decides about a retry.
-type refused struct {
-	*hub.ProviderError
-	status int    // the upstream's status; 0: no connection
-	body   []byte // the upstream's words
-}
-
-func (e *refused) Unwrap() error { return e.ProviderError }
-
-// mentions reports whether the upstream's words contain one of the given ones.
-func (e *refused) mentions(words ...string) bool {
-	body := bytes.ToLower(e.body)
-	return slices.ContainsFunc(words, func(word string) bool { return bytes.Contains(body, []byte(word)) })
-}
-
 // maxLimitWait is the longest time to wait after a 429 here. Clients know what to do with a longer one.
 const maxLimitWait = 500 * time.Millisecond
 
@@ -105,11 +90,6 @@ func permanent(err error) error {
 	return backoff.Permanent(err)
 }
 
-// mentionsStreaming reports whether the upstream's words are about streaming, and not about its options.
-func (e *refused) mentionsStreaming() bool {
-	return strings.Contains(strings.ReplaceAll(strings.ToLower(string(e.body)), "stream_options", ""), "stream")
-}
-
 // url returns the address of a path: below the base URL, or, with a leading slash, below the upstream's root.
 func (p *Provider) url(path string) string {
 	if strings.HasPrefix(path, "/") {
@@ -124,7 +104,7 @@ func (p *Provider) url(path string) string {
 func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, f form) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url(f.path), bytes.NewReader(p.payload(req, f)))
 	if err != nil {
-		return nil, failure(http.StatusBadGateway, "upstream_unreachable", "the upstream's address is not usable")
+		return nil, unusableAddress()
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "text/event-stream, application/json;q=0.9")
@@ -141,7 +121,9 @@ func (p *Provider) post(ctx context.Context, req *hub.CompletionRequest, f form)
 	}
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxRefusal)) // an incomplete body is enough
-	return nil, &refused{ProviderError: p.refusal(resp, body), status: resp.StatusCode, body: body}
+	return nil, &refused{
+		ProviderError: p.refusal(resp, body), status: resp.StatusCode, words: strings.ToLower(string(body)),
+	}
 }
 
 // authorize sets the headers that identify the sender and the request.
@@ -158,9 +140,9 @@ func (p *Provider) authorize(r *http.Request, requestID string) {
 	}
 }
 
-// unreachable returns the error for a request without an answer. Its text contains no address.
+// unreachable is noAnswer for a request that may be sent again if there was no connection.
 func unreachable(err error) error {
-	e := failure(http.StatusBadGateway, "upstream_unreachable", "%s", whyUnreachable(err))
+	e := noAnswer(err)
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
 		return &refused{ProviderError: e}
