@@ -9,7 +9,7 @@ type EventKind uint8
 const (
 	TopicEvent  EventKind = iota // Data is the schema Envelope of openapi.yaml
 	StreamEvent                  // a stream's structured entry: Data is a JSON value
-	ChunkEvent                   // an upstream's chunk that is more than text: Data is OpenAI's chunk object
+	ChunkEvent                   // what an upstream sent besides text: Data is OpenAI's chunk, or its whole answer
 	OpenEvent                    // what only OpenAI's formats show, such as the opening chunk of a chat
 	EndEvent                     // the stream's end: Data is the schema End of openapi.yaml
 	QueueEvent                   // a user's message: Data is the schema Message of openapi.yaml, Time its expiry

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -66,12 +67,12 @@ func (e *errorWords) readObject(object []byte, depth int) {
 	var own errorWords // this object's words, before those of an inner or an outer one
 	var inner [][]byte
 	for name, value := range jsonw.Members(object) {
-		s, isString := jsonw.String(value)
+		s, isText := jsonw.String(value)
 		switch strings.ToLower(string(name)) {
 		case "message", "msg", "error_description", "error_msg", "error_message", "faultstring", "reason":
-			if isString && own.message == "" {
+			if isText && own.message == "" {
 				own.message = s
-			} else if !isString {
+			} else if !isText {
 				inner = append(inner, value)
 			}
 		case "error", "errors", "detail", "details", "fault", "body":
@@ -83,11 +84,11 @@ func (e *errorWords) readObject(object []byte, depth int) {
 		case "param":
 			own.param = s
 		case "code", "error_code":
-			if own.status = cmpStatus(own.status, value); own.status == 0 || isString {
+			if own.status = cmp.Or(own.status, statusOf(value)); own.status == 0 || isText {
 				own.code = s
 			}
 		case "status", "status_code", "statuscode", "http_code":
-			own.status = cmpStatus(own.status, value)
+			own.status = cmp.Or(own.status, statusOf(value))
 		}
 	}
 	if own.message != "" && own.param != "" && hasMember(object, "loc") {
@@ -121,11 +122,11 @@ func (e *errorWords) take(own *errorWords, object []byte) {
 	}
 }
 
-// cmpStatus returns had, or the HTTP status of an error that a number or a string of digits tells, or 0.
-func cmpStatus(had int, value []byte) int {
+// statusOf returns the HTTP status of an error that a number or a string of digits tells, or 0.
+func statusOf(value []byte) int {
 	n, err := strconv.Atoi(strings.Trim(string(value), `"`))
-	if had != 0 || err != nil || n < http.StatusBadRequest || n > 599 {
-		return had
+	if err != nil || n < http.StatusBadRequest || n > 599 {
+		return 0
 	}
 	return n
 }

@@ -29,8 +29,9 @@ type Options struct {
 	ConnectTimeout    time.Duration // for connecting, and again for the TLS handshake; default 10 s
 	FirstTokenTimeout time.Duration // without a byte from the upstream, before a stream's first event; default 2 min
 	SilenceTimeout    time.Duration // the same after its first event; default 1 min
-	AnswerTimeout     time.Duration // from the request to a stream's first event, or to a whole answer; default 10 min
 	EndTimeout        time.Duration // for [DONE] and the usage, after every choice has ended; default 30 s
+	// from the request to a stream's first event, and from each event to the next; or to a whole answer; default 10 min
+	AnswerTimeout time.Duration
 
 	Tries     int           // maximum requests for one completion, all before its first token; default 3
 	RetryWait time.Duration // before the first retry, then doubled each time, ± 50 %; default 200 ms
