@@ -213,8 +213,7 @@ func (s *server) keepOf(r *http.Request, d completionPath, req *openai.Request) 
 
 // specOf returns the spec of the request's stream.
 func (s *server) specOf(r *http.Request, d completionPath, req *openai.Request) hub.StreamSpec {
-	id := auth.IdentityFrom(r.Context())
-	return ownedBy(id, req.Spec("completion", id.User, s.keepOf(r, d, req)))
+	return req.Spec("completion", auth.IdentityFrom(r.Context()), s.keepOf(r, d, req))
 }
 
 // startCompletion starts the stream, or attaches to the one of the same id and request.
