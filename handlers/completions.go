@@ -28,6 +28,12 @@ type completionPath struct {
 	fim  bool
 }
 
+// completionRequest is a completion as one client asks for it.
+type completionRequest struct {
+	*openai.Request
+	async bool // the client reads the answer later (Prefer: respond-async)
+}
+
 // complete returns the handler of a completion path: it starts a stream or attaches to one, and answers in OpenAI's
 // format. Nothing is started before everything that the client sent was checked.
 func (s *server) complete(d completionPath) handlerFunc {
@@ -37,22 +43,22 @@ func (s *server) complete(d completionPath) handlerFunc {
 			return err
 		}
 		r = s.actFor(r, req.Body)
-		ask, err := s.checkCompletion(r, d, req)
+		ask, err := s.checkCompletion(r, req)
 		if err != nil {
 			return err
 		}
-		leave, err := s.enterCompletion(r, req.Stream)
+		leave, err := s.enterCompletion(r, req)
 		if err != nil {
 			return err
 		}
 		defer leave()
-		stream, err := s.startCompletion(r, d, req, ask)
+		stream, err := s.startCompletion(r, req, ask)
 		if err != nil {
 			return err
 		}
 		setStreamHeaders(w.Header(), stream)
 		switch {
-		case prefersAsync(r):
+		case req.async:
 			w.Header().Set("Preference-Applied", "respond-async")
 			writeJSON(w, http.StatusAccepted, viewStreamNow(stream))
 		case req.Stream:
@@ -66,36 +72,37 @@ func (s *server) complete(d completionPath) handlerFunc {
 
 // enterCompletion counts a completion's client as connected before the completion starts, because it may be complete
 // before the response begins. Errors: *errs.LimitError at a limit of connections.
-func (s *server) enterCompletion(r *http.Request, streamed bool) (leave func(), err error) {
-	if prefersAsync(r) {
+func (s *server) enterCompletion(r *http.Request, req *completionRequest) (leave func(), err error) {
+	if req.async {
 		return func() {}, nil
 	}
 	via := hub.ViaWait
-	if streamed {
+	if req.Stream {
 		via = hub.ViaSSE
 	}
 	return s.enter(r, via)
 }
 
-func (s *server) readCompletion(r *http.Request, d completionPath) (*openai.Request, error) {
+func (s *server) readCompletion(r *http.Request, d completionPath) (*completionRequest, error) {
 	raw, err := s.readBody(r)
 	if err != nil {
 		return nil, err
 	}
-	req, err := openai.DecodeRequest(d.kind, raw)
+	decoded, err := openai.DecodeRequest(d.kind, raw)
 	if err != nil {
 		return nil, err
 	}
+	req := &completionRequest{Request: decoded, async: prefersAsync(r)}
 	if req.ID == "" {
 		if req.ID, err = idempotencyKey(r); err != nil {
 			return nil, err
 		}
 	}
-	if err := setKeep(r, req); err != nil {
+	if err := setKeep(r, req.Request); err != nil {
 		return nil, err
 	}
 	req.FIM = d.fim
-	req.Whole = !req.Stream && !req.Extended && !prefersAsync(r) // nobody else knows of the stream
+	req.Whole = !req.Stream && !req.Extended && !req.async // nobody else knows of the stream
 	req.RequestID, req.Trace = middleware.RequestIDFrom(r.Context()), tracing.Of(r.Context())
 	return req, nil
 }
@@ -142,7 +149,7 @@ type chunksAsked struct {
 
 // checkCompletion checks the right to complete, and how the client wants the answer. It counts the request against the
 // rate limit.
-func (s *server) checkCompletion(r *http.Request, d completionPath, req *openai.Request) (ask chunksAsked, err error) {
+func (s *server) checkCompletion(r *http.Request, req *completionRequest) (ask chunksAsked, err error) {
 	if err := s.mayComplete(r, req.Topic); err != nil {
 		return ask, err
 	}
@@ -150,7 +157,7 @@ func (s *server) checkCompletion(r *http.Request, d completionPath, req *openai.
 		return ask, err
 	}
 	ask.positions = ask.positions || req.Extended
-	if !req.Stream || prefersAsync(r) { // no chunks are sent
+	if !req.Stream || req.async { // no chunks are sent
 		ask = chunksAsked{}
 	}
 	if err := s.takeRate(r, ratelimit.Heavy, 1); err != nil {
@@ -159,7 +166,7 @@ func (s *server) checkCompletion(r *http.Request, d completionPath, req *openai.
 	if ask.from.Epoch == "" {
 		return ask, nil
 	}
-	ask.resumed, err = s.hub.ResumedCompletion(s.specOf(r, d, req), ask.from)
+	ask.resumed, err = s.hub.ResumedCompletion(s.specOf(r, req), ask.from)
 	if errors.Is(err, errs.ErrNotFound) {
 		return ask, errs.Invalid("Last-Event-ID", "cannot be resumed: no stream of yours with this request has that "+
 			"position; start again without it")
@@ -199,11 +206,11 @@ func acceptsPositions(r *http.Request) bool {
 
 // keepOf returns what happens to the request's stream without watchers, if the request does not say it. Editors ask for
 // completions at each key and leave them, so that these end at once; who leaves a chat may come back.
-func (s *server) keepOf(r *http.Request, d completionPath, req *openai.Request) hub.IdlePolicy {
+func (s *server) keepOf(r *http.Request, req *completionRequest) hub.IdlePolicy {
 	switch {
-	case prefersAsync(r):
+	case req.async:
 		return hub.IdlePolicy{} // the client disconnects on purpose, and reads the answer later
-	case d.kind == hub.ChatCompletion:
+	case req.Kind == hub.ChatCompletion:
 		return hub.IdlePolicy{CancelAfter: max(s.KeepChat, 1), FinishIfCut: true}
 	case req.Extended || req.ID != "" || resumes(r): // who names a stream, or follows its positions, comes back to it
 		return hub.IdlePolicy{CancelAfter: max(s.KeepChat, 1)}
@@ -212,19 +219,17 @@ func (s *server) keepOf(r *http.Request, d completionPath, req *openai.Request) 
 }
 
 // specOf returns the spec of the request's stream.
-func (s *server) specOf(r *http.Request, d completionPath, req *openai.Request) hub.StreamSpec {
-	return req.Spec("completion", auth.IdentityFrom(r.Context()), s.keepOf(r, d, req))
+func (s *server) specOf(r *http.Request, req *completionRequest) hub.StreamSpec {
+	return req.Spec("completion", auth.IdentityFrom(r.Context()), s.keepOf(r, req))
 }
 
 // startCompletion starts the stream, or attaches to the one of the same id and request.
-func (s *server) startCompletion(
-	r *http.Request, d completionPath, req *openai.Request, ask chunksAsked,
-) (*hub.Stream, error) {
+func (s *server) startCompletion(r *http.Request, req *completionRequest, ask chunksAsked) (*hub.Stream, error) {
 	if ask.resumed != nil {
 		return ask.resumed, nil
 	}
-	stream, _, err := s.hub.Complete(&req.CompletionRequest, s.specOf(r, d, req),
-		hub.CompletionMeta{Kind: d.kind, FIM: d.fim, IncludeUsage: req.IncludeUsage, Model: req.Model})
+	stream, _, err := s.hub.Complete(&req.CompletionRequest, s.specOf(r, req),
+		hub.CompletionMeta{Kind: req.Kind, FIM: req.FIM, IncludeUsage: req.IncludeUsage, Model: req.Model})
 	return stream, err
 }
 
