@@ -1,20 +1,13 @@
 package handlers
 
 import (
-	"context"
 	"errors"
-	"mime"
 	"net/http"
-	"os"
 	"strings"
-	"syscall"
-	"time"
 
-	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
@@ -139,14 +132,6 @@ func idempotencyKey(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// chunksAsked is how a client wants OpenAI's chunks.
-type chunksAsked struct {
-	from      log.Position
-	positions bool // each block has its position as an id
-	options   live.Options
-	resumed   *hub.Stream // the client's own stream that from is a position of; nil: it asks from the beginning
-}
-
 // checkCompletion checks the right to complete, and how the client wants the answer. It counts the request against the
 // rate limit.
 func (s *server) checkCompletion(r *http.Request, req *completionRequest) (ask chunksAsked, err error) {
@@ -172,36 +157,6 @@ func (s *server) checkCompletion(r *http.Request, req *completionRequest) (ask c
 			"position; start again without it")
 	}
 	return ask, err
-}
-
-// parseChunks parses the headers and parameters that say how a client wants OpenAI's chunks.
-func (s *server) parseChunks(r *http.Request) (ask chunksAsked, err error) {
-	if ask.from, err = parsePosition(resumeFrom(r), log.Position{}); err != nil {
-		return ask, err
-	}
-	if ask.options, err = s.parseLive(r.URL.Query()); err != nil {
-		return ask, err
-	}
-	ask.positions = resumes(r)
-	return ask, nil
-}
-
-// resumes reports whether a client shows that it resumes streams.
-func resumes(r *http.Request) bool {
-	return len(r.Header.Values("Last-Event-ID")) > 0 || r.URL.Query().Has("after") || acceptsPositions(r)
-}
-
-// acceptsPositions reports whether a request has "Accept: text/event-stream; positions=1".
-func acceptsPositions(r *http.Request) bool {
-	for _, line := range r.Header.Values("Accept") {
-		for item := range strings.SplitSeq(line, ",") {
-			media, params, err := mime.ParseMediaType(item)
-			if err == nil && media == live.MediaSSE && params["positions"] == "1" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // keepOf returns what happens to the request's stream without watchers, if the request does not say it. Editors ask for
@@ -252,144 +207,4 @@ func prefersAsync(r *http.Request) bool {
 		}
 	}
 	return false
-}
-
-// streamOpenAI answers GET /v1/streams/{id} with OpenAI's chunks, from the client's position on.
-func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
-	if stream.Completion == nil {
-		return errs.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
-	}
-	ask, err := s.parseChunks(r)
-	if err != nil {
-		return err
-	}
-	ask.positions = true
-	leave, err := s.enter(r, hub.ViaSSE)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return s.streamChunks(w, r, stream, ask)
-}
-
-// streamChunks answers with OpenAI's chunks. It waits at most CommitAfter for the provider to accept the request, so
-// that a refusal can still be an HTTP status. The client has been counted as connected.
-func (s *server) streamChunks(w http.ResponseWriter, r *http.Request, stream *hub.Stream, ask chunksAsked) error {
-	if err := stream.CatchUp(ask.from); err != nil {
-		return err
-	}
-	if stream.AtEnd(ask.from) {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	ask.options.ThroughDrain = stream.EndsWithDrain() // few OpenAI clients reconnect for the rest
-	pump, done := s.pumpOf(w, r, hub.ViaSSE, ask.options)
-	defer done()
-	reader, reset := stream.Watch(ask.from, pump)
-	defer reader.Close()
-	if reset != nil { // OpenAI's format has no block for a reset
-		return errs.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)
-	}
-	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
-		return refusal
-	}
-	live.Start(w, live.MediaSSE)
-	_ = http.NewResponseController(w).Flush() // an error returns at the first write
-	err := pump.Run(r.Context(), live.OpenAI(stream, reader, ask.positions))
-	if isBroken(err) {
-		stream.Cut()
-	}
-	finishPump(err)
-	return nil
-}
-
-// isBroken reports whether a write failed because the peer is gone without having closed the connection: it took no
-// byte for the write timeout, or the kernel gave it up.
-func isBroken(err error) bool {
-	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ETIMEDOUT) ||
-		errors.Is(err, syscall.EHOSTUNREACH)
-}
-
-// awaitProvider waits until the stream runs or CommitAfter has passed. If the stream failed before any output, it
-// returns the failure.
-func (s *server) awaitProvider(ctx context.Context, stream *hub.Stream) error {
-	timer := time.NewTimer(s.CommitAfter)
-	defer timer.Stop()
-	select {
-	case <-stream.Started():
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return earlyFailure(stream)
-}
-
-// earlyFailure returns the error of a stream that failed before any output.
-func earlyFailure(stream *hub.Stream) error {
-	st := stream.State()
-	if st.Ending.Error == nil || st.Account.Made > 0 || !st.Status.Ended() {
-		return nil
-	}
-	return &endingError{st.Ending.Error}
-}
-
-// endingError is the failure of a stream as an error to answer with.
-type endingError struct{ *hub.EndError }
-
-func (e *endingError) Error() string { return e.Message }
-
-// providerError returns a provider's error, returned directly or as the end of a stream.
-func providerError(err error) (*hub.EndError, bool) {
-	var ending *endingError
-	if errors.As(err, &ending) {
-		e := *ending.EndError
-		if e.Status == 0 {
-			e.Status = endStatus(e.Code)
-		}
-		return &e, true
-	}
-	var p *hub.ProviderError
-	if errors.As(err, &p) {
-		return p.Ending(), true
-	}
-	return nil, false
-}
-
-// endStatus is the HTTP status of a stream's failure that has no status of its own. It is never 409, because OpenAI's
-// clients would repeat and pay for the request.
-func endStatus(code string) int {
-	switch code {
-	case "cancelled", "superseded", "unwatched":
-		return 499 // nginx's status for "client closed request"
-	case "server_stopped":
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusBadGateway
-}
-
-// answerWhole answers a request without "stream": it waits for the stream's end, and aggregates its chunks into one
-// object.
-func (s *server) answerWhole(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
-	wake := log.NewWake()
-	reader, _ := stream.Watch(log.Position{}, wake)
-	defer reader.Close()
-	ended := make(chan string, 1)
-	defer s.onEnd(r, func(reason string) {
-		select {
-		case ended <- reason:
-		default: // ended already
-		}
-	})()
-	select {
-	case <-stream.Done():
-	case reason := <-ended:
-		return endedError(reason)
-	case <-r.Context().Done():
-		return nil
-	}
-	st, items, _ := stream.Snapshot(reader) // cannot be a reset: the reader starts at the beginning
-	if st.Status != hub.StatusDone {
-		return &endingError{st.Ending.Error}
-	}
-	answer(w, http.StatusOK, mediaJSON, aggregate(stream, &st, items))
-	return nil
 }
