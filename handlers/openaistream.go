@@ -56,8 +56,8 @@ func acceptsPositions(r *http.Request) bool {
 
 // streamOpenAI answers GET /v1/streams/{id} with OpenAI's chunks, from the client's position on.
 func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
-	if stream.Completion == nil {
-		return errs.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
+	if err := checkCompletionFormat(stream); err != nil {
+		return err
 	}
 	ask, err := s.parseChunks(r)
 	if err != nil {
@@ -70,6 +70,14 @@ func (s *server) streamOpenAI(w http.ResponseWriter, r *http.Request, stream *hu
 	}
 	defer leave()
 	return s.streamChunks(w, r, stream, ask)
+}
+
+// checkCompletionFormat checks that a stream is one that OpenAI's format can express.
+func checkCompletionFormat(stream *hub.Stream) error {
+	if stream.Completion == nil {
+		return errs.Invalid("?format", "openai is for completions; this stream is of kind %q", stream.Kind)
+	}
+	return nil
 }
 
 // streamChunks answers with OpenAI's chunks. It waits at most CommitAfter for the provider to accept the request, so
