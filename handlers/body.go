@@ -13,11 +13,19 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// readBytes reads a request's whole body, of any media type, and decodes its content coding.
-func (s *server) readBytes(r *http.Request) ([]byte, error) {
+// decodeBody is middleware.DecodeBody, but skips a body that is refused.
+func (s *server) decodeBody(r *http.Request) (*http.Request, error) {
 	plain, err := middleware.DecodeBody(r, s.BodyBytes)
 	if err != nil {
 		s.skipBody(r)
+	}
+	return plain, err
+}
+
+// readBytes reads a request's whole body, of any media type, and decodes its content coding.
+func (s *server) readBytes(r *http.Request) ([]byte, error) {
+	plain, err := s.decodeBody(r)
+	if err != nil {
 		return nil, err
 	}
 	raw, err := io.ReadAll(plain.Body)
