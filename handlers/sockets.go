@@ -177,11 +177,10 @@ func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
 	}
 	status := http.StatusOK
 	if err := s.sockets.Receive(r, r.URL.Query().Get("session")); err != nil {
-		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.Is(err, socket.ErrSession):
 			status = http.StatusGone
-		case errors.As(err, &tooLarge):
+		case errors.Is(err, errs.ErrTooLarge):
 			status = http.StatusRequestEntityTooLarge
 		default:
 			status = http.StatusInternalServerError

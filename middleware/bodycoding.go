@@ -45,12 +45,12 @@ const (
 // while it is read.
 //
 // Neither the body that was sent nor the decoded one may have more than limit bytes: beyond it, Read returns a
-// *http.MaxBytesError. If the body is not in its coding, Read returns a *errs.FieldError. DecodeBody itself returns an
-// error that matches ErrCoding for any other coding, or for several.
+// *errs.LimitError that matches errs.ErrTooLarge. If the body is not in its coding, Read returns a *errs.FieldError.
+// DecodeBody itself returns an error that matches ErrCoding for any other coding, or for several.
 func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 	coding := codingOf(r.Header)
 	plain := *r
-	plain.Body = http.MaxBytesReader(nil, r.Body, limit)
+	plain.Body = limitBody(r.Body, limit)
 	var open func(io.Reader) (io.Reader, error)
 	switch coding {
 	case codingIdentity:
@@ -63,7 +63,7 @@ func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 		return nil, &codingError{coding, codingsDecoded}
 	}
 	decoding := &decodingBody{sent: sentBody{ReadCloser: plain.Body}, coding: coding, open: open}
-	plain.Body = http.MaxBytesReader(nil, decoding, limit)
+	plain.Body = limitBody(decoding, limit)
 	plain.ContentLength = -1
 	plain.Header = r.Header.Clone()
 	plain.Header.Del("Content-Encoding")

@@ -213,11 +213,10 @@ func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
 		return pollError(errs.ErrForbidden)
 	}
 	err := ses.receive(r)
-	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:
 		return []byte(`{"status":` + pollOK + `}`)
-	case errors.As(err, &tooLarge):
+	case errors.Is(err, errs.ErrTooLarge):
 		return []byte(`{"status":` + pollTooLarge + `}`)
 	}
 	return []byte(`{"status":` + pollReconnect + `}`)
