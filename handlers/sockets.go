@@ -182,6 +182,8 @@ func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
 			status = http.StatusGone
 		case errors.Is(err, errs.ErrTooLarge):
 			status = http.StatusRequestEntityTooLarge
+		case errors.Is(err, errs.ErrInvalid):
+			return err
 		default:
 			status = http.StatusInternalServerError
 		}

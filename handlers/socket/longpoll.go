@@ -16,6 +16,7 @@ import (
 const (
 	pollOK        = `200`
 	pollNoContent = `204`
+	pollInvalid   = `400`
 	pollForbidden = `403`
 	pollOpened    = `410`
 	pollTooLarge  = `413`
@@ -218,6 +219,8 @@ func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
 		return []byte(`{"status":` + pollOK + `}`)
 	case errors.Is(err, errs.ErrTooLarge):
 		return []byte(`{"status":` + pollTooLarge + `}`)
+	case errors.Is(err, errs.ErrInvalid): // the same body would be invalid again
+		return []byte(`{"status":` + pollInvalid + `}`)
 	}
 	return []byte(`{"status":` + pollReconnect + `}`)
 }
