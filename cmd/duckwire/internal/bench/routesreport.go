@@ -17,11 +17,11 @@ type RoutesReport struct {
 	Results []RouteResult   `json:"results"` // by number of completions, and then by route
 }
 
-// CompletionsLoad are the parameters of a run with completions.
+// CompletionsLoad are the parameters of a run with completions, whatever their numbers.
 type CompletionsLoad struct {
 	Tokens int     `json:"tokens"`            // of each completion
-	Rate   float64 `json:"tokens_per_second"` // of each completion
-	Rounds int     `json:"rounds"`
+	Rate   float64 `json:"tokens_per_second"` // of each completion; the upstream must have the same
+	Rounds int     `json:"rounds"`            // how often each route is measured with each number
 }
 
 // RouteResult has a route's figures with one number of completions at once: the median of each figure over the rounds.
