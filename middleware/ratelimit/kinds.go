@@ -45,7 +45,7 @@ type Limits struct {
 	FailuresPerMinute int // per address (10); see auth.Failures
 
 	KeyHeavyPerMinute int // (6,000)
-	KeyFactor         int // how many times a user's other limits a key has (10)
+	KeyFactor         int // how many times a user's other limits a key has (10); where a user has none, a key has none
 }
 
 // WithDefaults returns l with zeros replaced by the defaults.
@@ -92,13 +92,21 @@ func (l *Limits) ofKeys() [kinds]*Limiter {
 	return [kinds]*Limiter{
 		Heavy: New("completions, analyses and messages to a model of one API key a minute (key_heavy_per_minute)",
 			Rate{Limit: l.KeyHeavyPerMinute, Per: time.Minute}),
-		Events: perSecond("events of one API key a second (key_factor)", l.EventsPerSecond*l.KeyFactor),
+		Events: perSecond("events of one API key a second (key_factor)", l.ofKey(l.EventsPerSecond)),
 		Cursors: perSecond("cursor-like events of one API key's requests a second (key_factor)",
-			l.CursorsPerSecond*l.KeyFactor),
-		Queue: perSecond("messages that one API key leaves a second (key_factor)", l.QueuePerSecond*l.KeyFactor),
+			l.ofKey(l.CursorsPerSecond)),
+		Queue: perSecond("messages that one API key leaves a second (key_factor)", l.ofKey(l.QueuePerSecond)),
 		Joins: New("joins of one API key a minute (key_factor)",
-			Rate{Limit: l.JoinsPerMinute * l.KeyFactor, Per: time.Minute}),
+			Rate{Limit: l.ofKey(l.JoinsPerMinute), Per: time.Minute}),
 	}
+}
+
+// ofKey returns a key's limit for a user's: none if the user has none, or KeyFactor is negative.
+func (l *Limits) ofKey(user int) int {
+	if user < 0 || l.KeyFactor < 0 {
+		return -1
+	}
+	return user * l.KeyFactor
 }
 
 // perSecond returns the limiter of a limit per second.
