@@ -56,7 +56,7 @@ func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 	case codingIdentity:
 		return &plain, nil
 	case "gzip", "x-gzip":
-		open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+		open = openGzip
 	case "deflate":
 		open = deflate.NewReader
 	default:
@@ -69,6 +69,15 @@ func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 	plain.Header.Del("Content-Encoding")
 	plain.Header.Del("Content-Length")
 	return &plain, nil
+}
+
+// openGzip is gzip.NewReader, but its reader is nil after an error.
+func openGzip(r io.Reader) (io.Reader, error) {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	return z, nil
 }
 
 // PlainBody returns an error that matches ErrCoding if the request's body has a content coding.
