@@ -37,8 +37,7 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 	checkUpstreams(l, set, faults)
 	check("local_corpus", checkFolder(l.LocalCorpus))
 	for _, o := range l.AllowedOrigins {
-		_, err := middleware.ParseOrigins([]string{o}) // one by one, to report each
-		check("allowed_origins", err)
+		check("allowed_origins", middleware.CheckOrigin(o))
 	}
 	_, err := middleware.ParseProxies(l.TrustedProxies)
 	check("trusted_proxies", err)
