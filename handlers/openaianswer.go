@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"math"
@@ -17,19 +18,15 @@ func (s *server) answerWhole(w http.ResponseWriter, r *http.Request, stream *hub
 	wake := log.NewWake()
 	reader, _ := stream.Watch(log.Position{}, wake)
 	defer reader.Close()
-	ended := make(chan string, 1)
-	defer s.onEnd(r, func(reason string) {
-		select {
-		case ended <- reason:
-		default: // ended already
-		}
-	})()
+	ctx, done := s.untilEnd(r)
+	defer done()
 	select {
 	case <-stream.Done():
-	case reason := <-ended:
-		return endedError(reason)
-	case <-r.Context().Done():
-		return nil
+	case <-ctx.Done():
+		if r.Context().Err() != nil { // the client is gone
+			return nil
+		}
+		return context.Cause(ctx)
 	}
 	st, items, _ := stream.Snapshot(reader) // cannot be a reset: the reader starts at the beginning
 	if st.Status != hub.StatusDone {
