@@ -34,9 +34,3 @@ func (s *server) actFor(r *http.Request, body map[string]json.RawMessage) *http.
 	}
 	return r
 }
-
-// ownedBy returns the spec of a stream that an identity starts.
-func ownedBy(id *rights.Identity, spec hub.StreamSpec) hub.StreamSpec {
-	spec.Owner, spec.Key = id.User, id.Key()
-	return spec
-}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,34 @@ func TestEncodedBodies(t *testing.T) {
 		resp.Body.Close()
 		if isDoor := path == chatPath; isDoor != (body.Error != nil) {
 			t.Errorf("%s: %+v in the wrong format", path, body)
+		}
+	}
+}
+
+// TestRefusedBodiesOfSockets: a POST's body that is refused is the client's fault, and its session goes on.
+func TestRefusedBodiesOfSockets(t *testing.T) {
+	const limit, heartbeat = 20_000, `[null,"1","phoenix","heartbeat",{}]`
+	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.BodyBytes = limit })
+	app := "token=" + token(t, "a", "*=*")
+	session := url.QueryEscape(s.poll("GET", app, "").Token)
+	for _, c := range []struct{ body, longPoll, sse string }{
+		{heartbeat, `200 {"status":400}`, `400 {`}, // no gzip
+		{gzipped(heartbeat)[:20], `200 {"status":400}`, `400 {`},
+		{gzipped(strings.Repeat("x", limit+1)), `200 {"status":413}`, `200 {"status":413}`},
+		{gzipped(heartbeat), `200 {"status":200}`, `200 {"status":200}`},
+	} {
+		for path, want := range map[string]string{
+			"/socket/longpoll?vsn=2.0.0&" + app + "&token=": c.longPoll,
+			"/socket/sse?vsn=2.0.0&" + app + "&session=":    c.sse,
+		} {
+			resp := s.do("POST", path+session, c.body, "Authorization: ", "Content-Encoding: gzip",
+				"Content-Type: application/x-ndjson")
+			raw, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			got := fmt.Sprint(resp.StatusCode, " ", string(raw))
+			if !strings.HasPrefix(got, want) || resp.StatusCode == 400 && !strings.Contains(got, "is not valid gzip") {
+				t.Errorf("%.30s, %.20q: %s; want %s", path, c.body, got, want)
+			}
 		}
 	}
 }

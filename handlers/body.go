@@ -13,11 +13,19 @@ import (
 	"github.com/duckwire/duckwire/middleware"
 )
 
-// readBytes reads a request's whole body, of any media type, and decodes its content coding.
-func (s *server) readBytes(r *http.Request) ([]byte, error) {
+// decodeBody is middleware.DecodeBody, but skips a body that is refused.
+func (s *server) decodeBody(r *http.Request) (*http.Request, error) {
 	plain, err := middleware.DecodeBody(r, s.BodyBytes)
 	if err != nil {
 		s.skipBody(r)
+	}
+	return plain, err
+}
+
+// readBytes reads a request's whole body, of any media type, and decodes its content coding.
+func (s *server) readBytes(r *http.Request) ([]byte, error) {
+	plain, err := s.decodeBody(r)
+	if err != nil {
 		return nil, err
 	}
 	raw, err := io.ReadAll(plain.Body)
@@ -25,7 +33,7 @@ func (s *server) readBytes(r *http.Request) ([]byte, error) {
 		if !errors.Is(err, middleware.ErrSlowBody) {
 			s.skipBody(r)
 		}
-		return nil, s.errReading(err)
+		return nil, errReading(err)
 	}
 	return raw, nil
 }
@@ -58,15 +66,16 @@ func (s *server) skipBody(r *http.Request) {
 }
 
 // errReading returns the error to answer with if a body could not be read.
-func (s *server) errReading(err error) error {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: "body in bytes (body_bytes)", Limit: s.BodyBytes}
-	case errors.Is(err, errs.ErrInvalid):
+func errReading(err error) error {
+	if isRefused(err) {
 		return err
 	}
 	return errBody(err)
+}
+
+// isRefused reports whether a body could not be read because of what is in it: it is too large, or not in its coding.
+func isRefused(err error) bool {
+	return errors.Is(err, errs.ErrTooLarge) || errors.Is(err, errs.ErrInvalid)
 }
 
 // isUTF16 reports whether a JSON text is encoded in UTF-16 or UTF-32: it has their byte order mark, or a zero byte

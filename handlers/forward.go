@@ -49,11 +49,10 @@ func (s *server) forward(path string) handlerFunc {
 			return err
 		}
 		defer leave()
-		ctx, cancel := context.WithTimeoutCause(r.Context(), s.UpstreamAnswerTimeout, errAnswerTimeout)
+		ctx, done := s.untilEnd(r)
+		defer done()
+		ctx, cancel := context.WithTimeoutCause(ctx, s.UpstreamAnswerTimeout, errAnswerTimeout)
 		defer cancel()
-		ctx, end := context.WithCancelCause(ctx)
-		defer end(nil)
-		defer s.onEnd(r, func(reason string) { end(endedError(reason)) })()
 		resp, err := s.hub.Forward(ctx, req)
 		if err != nil {
 			return forwardError(ctx, err)

@@ -25,8 +25,10 @@ func writeHead(w http.ResponseWriter, media string) {
 func (s *server) headStream(
 	w http.ResponseWriter, r *http.Request, stream *hub.Stream, media, shape string,
 ) error {
-	if shape == "openai" && stream.Completion == nil {
-		return s.streamOpenAI(w, r, stream) // an error
+	if shape == "openai" {
+		if err := checkCompletionFormat(stream); err != nil {
+			return err
+		}
 	}
 	p, err := parsePosition(resumeFrom(r), log.Position{})
 	if err != nil {

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/handlers/openai"
 	"github.com/duckwire/duckwire/hub"
-	"github.com/duckwire/duckwire/hub/errs"
 )
 
 // modelsPrefix is before the id of a model, which may contain slashes (escapeSlashes).
@@ -28,9 +24,9 @@ func (s *server) listModels(w http.ResponseWriter, r *http.Request) error {
 
 // getModel answers GET /v1/models/{model}.
 func (s *server) getModel(w http.ResponseWriter, r *http.Request) error {
-	id, err := url.PathUnescape(chi.URLParam(r, "model"))
+	id, err := pathParam(r, "model")
 	if err != nil {
-		return errs.Invalid("model", "has a broken percent escape")
+		return err
 	}
 	models, err := s.models(r.Context())
 	if err != nil {

@@ -4,12 +4,33 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
 )
+
+// TestOwnPaths: all paths below /v1 are the server's own, but for those that go to the upstream.
+func TestOwnPaths(t *testing.T) {
+	o := handlers.Options{UpstreamPaths: []string{"embeddings", "images/generations"}}
+	own := 0
+	walk := func(_, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		path, ok := strings.CutPrefix(route, "/v1/")
+		if got := handlers.IsOwnPath(path); ok && got == slices.Contains(o.UpstreamPaths, path) {
+			t.Errorf("%s: own is %v", route, got)
+		} else if got {
+			own++
+		}
+		return nil
+	}
+	if err := chi.Walk(handlers.Routes(o), walk); err != nil || own < 20 {
+		t.Errorf("%d paths, %v", own, err)
+	}
+}
 
 // TestUnknownPaths: an unknown path is a 404 without a token. A client of OpenAI's API gets it in OpenAI's format, with
 // a message that names what is there.

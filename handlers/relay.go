@@ -92,11 +92,10 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 	}
 	defer leave()
 	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLarge) && !errors.Is(err, errs.ErrInvalid) {
-		return true // the client is gone
-	} else if err != nil {
-		s.WriteError(w, r, s.errReading(err))
+	if err != nil {
+		if isRefused(err) { // else the client is gone
+			s.WriteError(w, r, err)
+		}
 		return true
 	}
 	answer, err := s.askRelay(ctx, node, r, body)

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -66,6 +67,17 @@ func (s *server) onEnd(r *http.Request, end func(reason string)) (forget func())
 		end(live.ByeDisconnected)
 	}
 	return forget
+}
+
+// untilEnd returns the request's context, which ends when onEnd calls end, too. Its cause is then the error to answer
+// with. The caller must call done.
+func (s *server) untilEnd(r *http.Request) (ctx context.Context, done func()) {
+	ctx, end := context.WithCancelCause(r.Context())
+	forget := s.onEnd(r, func(reason string) { end(endedError(reason)) })
+	return ctx, func() {
+		forget()
+		end(nil)
+	}
 }
 
 // endedError returns the error to answer with for a request that was ended for a reason.

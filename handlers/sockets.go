@@ -14,7 +14,6 @@ import (
 	"github.com/duckwire/duckwire/handlers/sse"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
-	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
@@ -61,9 +60,8 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 		writeHead(w, "application/json; charset=utf-8")
 		return
 	}
-	plain, err := middleware.DecodeBody(r, s.BodyBytes)
+	plain, err := s.decodeBody(r)
 	if err != nil {
-		s.skipBody(r)
 		s.WriteError(w, r, err)
 		return
 	}
@@ -170,23 +168,22 @@ func (f *socketFeed) Bye(dst []byte, reason string, retry time.Duration) []byte 
 
 // sseSocketPost answers POST /socket/sse, which receives a client's messages in the format of long-poll.
 func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
-	plain, err := middleware.DecodeBody(r, s.BodyBytes)
+	r, err := s.decodeBody(r)
 	if err != nil {
-		s.skipBody(r)
 		return err
 	}
-	r = plain
 	if s.relay(w, r, r.URL.Query().Get("session")) {
 		return nil
 	}
 	status := http.StatusOK
 	if err := s.sockets.Receive(r, r.URL.Query().Get("session")); err != nil {
-		var tooLarge *http.MaxBytesError
 		switch {
 		case errors.Is(err, socket.ErrSession):
 			status = http.StatusGone
-		case errors.As(err, &tooLarge):
+		case errors.Is(err, errs.ErrTooLarge):
 			status = http.StatusRequestEntityTooLarge
+		case errors.Is(err, errs.ErrInvalid):
+			return err
 		default:
 			status = http.StatusInternalServerError
 		}

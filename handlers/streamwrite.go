@@ -57,6 +57,12 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// ownedBy returns the spec of a stream that an identity starts.
+func ownedBy(id *rights.Identity, spec hub.StreamSpec) hub.StreamSpec {
+	spec.Owner, spec.Key = id.User, id.Key()
+	return spec
+}
+
 // mayProduce checks the right to produce: on the topic if there is one, else on any topic.
 func (s *server) mayProduce(r *http.Request, topic string) error {
 	id := auth.IdentityFrom(r.Context())

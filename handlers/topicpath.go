@@ -21,20 +21,20 @@ func escapeSlashes(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if rest, ok := strings.CutPrefix(r.URL.Path, topicsPrefix); ok {
 			if i := strings.LastIndexByte(rest, '/'); i > 0 {
-				r = withRawPath(r, topicsPrefix+url.PathEscape(rest[:i])+rest[i:])
+				r = withPath(r, r.URL.Path, topicsPrefix+url.PathEscape(rest[:i])+rest[i:])
 			}
 		}
 		if id, ok := strings.CutPrefix(r.URL.Path, modelsPrefix); ok && id != "" {
-			r = withRawPath(r, modelsPrefix+url.PathEscape(id))
+			r = withPath(r, r.URL.Path, modelsPrefix+url.PathEscape(id))
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// withRawPath returns the request with another escaped path.
-func withRawPath(r *http.Request, raw string) *http.Request {
+// withPath returns the request with another path; raw is its escaped form.
+func withPath(r *http.Request, path, raw string) *http.Request {
 	u := *r.URL
-	u.RawPath = raw
+	u.Path, u.RawPath = path, raw
 	r2 := *r
 	r2.URL = &u
 	return &r2
@@ -45,21 +45,26 @@ func withRawPath(r *http.Request, raw string) *http.Request {
 func trimSlash(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if escaped := r.URL.EscapedPath(); len(escaped) > 1 && strings.HasSuffix(escaped, "/") {
-			u := *r.URL
-			u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
-			r2 := *r
-			r2.URL = &u
-			r = &r2
+			r = withPath(r, strings.TrimSuffix(r.URL.Path, "/"), strings.TrimSuffix(r.URL.RawPath, "/"))
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
+// pathParam returns a parameter of the path, which may contain escaped slashes.
+func pathParam(r *http.Request, name string) (string, error) {
+	value, err := url.PathUnescape(chi.URLParam(r, name))
+	if err != nil {
+		return "", errs.Invalid(name, "has a broken percent escape")
+	}
+	return value, nil
+}
+
 // topicParam returns the validated topic of the path.
 func topicParam(r *http.Request) (string, error) {
-	topic, err := url.PathUnescape(chi.URLParam(r, "topic"))
+	topic, err := pathParam(r, "topic")
 	if err != nil {
-		return "", errs.Invalid("topic", "has a broken percent escape")
+		return "", err
 	}
 	return topic, hub.ValidTopic(topic)
 }

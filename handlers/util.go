@@ -25,6 +25,16 @@ var ownResources = []string{
 	"streams", "analyses", "workers", "topics", "events", "users", "revocations", "overview",
 }
 
+// openAIResources are the resources of OpenAI's API that this server answers itself.
+var openAIResources = []string{"chat", "completions", "fim", "models"}
+
+// IsOwnPath reports whether a path, without the /v1/ before it, is one that the server answers itself, or is below one.
+// Such a path cannot be passed to the upstream.
+func IsOwnPath(path string) bool {
+	resource, _, _ := strings.Cut(path, "/")
+	return slices.Contains(ownResources, resource) || slices.Contains(openAIResources, resource)
+}
+
 // isOpenAIPath reports whether a path is one of OpenAI's API, so that errors have OpenAI's format.
 func isOpenAIPath(path string) bool {
 	rest, ok := strings.CutPrefix(path, apiRoot+"/")

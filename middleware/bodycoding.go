@@ -45,30 +45,39 @@ const (
 // while it is read.
 //
 // Neither the body that was sent nor the decoded one may have more than limit bytes: beyond it, Read returns a
-// *http.MaxBytesError. If the body is not in its coding, Read returns a *errs.FieldError. DecodeBody itself returns an
-// error that matches ErrCoding for any other coding, or for several.
+// *errs.LimitError that matches errs.ErrTooLarge. If the body is not in its coding, Read returns a *errs.FieldError.
+// DecodeBody itself returns an error that matches ErrCoding for any other coding, or for several.
 func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 	coding := codingOf(r.Header)
 	plain := *r
-	plain.Body = http.MaxBytesReader(nil, r.Body, limit)
+	plain.Body = limitBody(r.Body, limit)
 	var open func(io.Reader) (io.Reader, error)
 	switch coding {
 	case codingIdentity:
 		return &plain, nil
 	case "gzip", "x-gzip":
-		open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
+		open = openGzip
 	case "deflate":
 		open = deflate.NewReader
 	default:
 		return nil, &codingError{coding, codingsDecoded}
 	}
 	decoding := &decodingBody{sent: sentBody{ReadCloser: plain.Body}, coding: coding, open: open}
-	plain.Body = http.MaxBytesReader(nil, decoding, limit)
+	plain.Body = limitBody(decoding, limit)
 	plain.ContentLength = -1
 	plain.Header = r.Header.Clone()
 	plain.Header.Del("Content-Encoding")
 	plain.Header.Del("Content-Length")
 	return &plain, nil
+}
+
+// openGzip is gzip.NewReader, but its reader is nil after an error.
+func openGzip(r io.Reader) (io.Reader, error) {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	return z, nil
 }
 
 // PlainBody returns an error that matches ErrCoding if the request's body has a content coding.

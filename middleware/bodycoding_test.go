@@ -55,17 +55,19 @@ func TestDecodeBody(t *testing.T) {
 		body    []byte
 		want    string
 	}{
-		"no coding":       {nil, text, string(text)},
-		"identity":        {[]string{"identity"}, text, string(text)},
-		"gzip":            {[]string{"gzip"}, zip, string(text)},
-		"its old name":    {[]string{"X-GZip"}, zip, string(text)},
-		"with identity":   {[]string{"identity , gzip", ""}, zip, string(text)},
-		"two members":     {[]string{"gzip"}, append(bytes.Clone(zip), zip...), string(text) + string(text)},
-		"deflate":         {[]string{"deflate"}, encode("zlib", text), string(text)},
-		"raw deflate":     {[]string{"deflate"}, encode("flate", text), string(text)},
-		"nothing":         {[]string{"gzip"}, nil, ""},
-		"nothing, flated": {[]string{"deflate"}, nil, ""},
-		"the limit":       {[]string{"gzip"}, encode("gzip", full), string(full)},
+		"no coding":        {nil, text, string(text)},
+		"identity":         {[]string{"identity"}, text, string(text)},
+		"gzip":             {[]string{"gzip"}, zip, string(text)},
+		"its old name":     {[]string{"X-GZip"}, zip, string(text)},
+		"with identity":    {[]string{"identity , gzip", ""}, zip, string(text)},
+		"two members":      {[]string{"gzip"}, append(bytes.Clone(zip), zip...), string(text) + string(text)},
+		"deflate":          {[]string{"deflate"}, encode("zlib", text), string(text)},
+		"raw deflate":      {[]string{"deflate"}, encode("flate", text), string(text)},
+		"nothing":          {[]string{"gzip"}, nil, ""},
+		"nothing, flated":  {[]string{"deflate"}, nil, ""},
+		"nothing, plain":   {nil, nil, ""},
+		"the limit, plain": {nil, full, string(full)},
+		"the limit":        {[]string{"gzip"}, encode("gzip", full), string(full)},
 	} {
 		got, r, err := decode(c.body, c.codings...)
 		if err != nil || got != c.want {
@@ -81,7 +83,10 @@ func TestDecodeBody(t *testing.T) {
 func TestDecodeBodyRefuses(t *testing.T) {
 	zip := encode("gzip", []byte(`{"a":1}`))
 	empty := encode("gzip", nil)
-	tooLarge := func(err error) bool { var e *http.MaxBytesError; return errors.As(err, &e) }
+	tooLarge := func(err error) bool {
+		var e *errs.LimitError
+		return errors.As(err, &e) && errors.Is(err, errs.ErrTooLarge) && e.Limit == 1000 && e.Setting() == "body_bytes"
+	}
 	invalid := func(err error) bool { return errors.Is(err, errs.ErrInvalid) }
 	coding := func(err error) bool {
 		return errors.Is(err, middleware.ErrCoding) && middleware.AcceptedCodings(err) == "gzip, deflate, identity" &&
@@ -96,6 +101,7 @@ func TestDecodeBodyRefuses(t *testing.T) {
 		"a bomb, flated":           {"deflate", encode("zlib", make([]byte, 1<<20)), tooLarge},
 		"a byte too many":          {"gzip", encode("gzip", make([]byte, 1001)), tooLarge},
 		"a byte too many, plain":   {"", make([]byte, 1001), tooLarge},
+		"far too many, plain":      {"", make([]byte, 1<<20), tooLarge},
 		"members without contents": {"gzip", bytes.Repeat(empty, 1000), tooLarge},
 		"no gzip":                  {"gzip", []byte(`{"a":1}`), invalid},
 		"no deflate":               {"deflate", []byte(`{"a":1}`), invalid},
@@ -147,9 +153,8 @@ func FuzzDecodeBody(f *testing.F) {
 		if len(got) > 1000 {
 			t.Fatalf("%d bytes", len(got))
 		}
-		var tooLarge *http.MaxBytesError
 		if err != nil && !errors.Is(err, errs.ErrInvalid) && !errors.Is(err, middleware.ErrCoding) &&
-			!errors.As(err, &tooLarge) {
+			!errors.Is(err, errs.ErrTooLarge) {
 			t.Fatalf("%q: %v", coding, err)
 		}
 		if len(body) <= 900 {

@@ -7,7 +7,7 @@ import (
 
 // CORSOptions configure which other origins may use the server. The zero value allows none.
 type CORSOptions struct {
-	AllowedOrigins []string // see ParseOrigins; "*" allows any origin, but without credentials
+	AllowedOrigins []string // see NewOrigins; "*" allows any origin, but without credentials
 	AllowHeaders   []string // request headers in addition to corsAllowHeaders, for preflights that name none
 	ExposeHeaders  []string // response headers in addition to corsExposeHeaders
 }

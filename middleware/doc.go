@@ -4,8 +4,8 @@
 //
 // A middleware is a func(http.Handler) http.Handler. Those that reject requests take an ErrorWriter, so that this
 // package is independent of the error format. Wrapped ResponseWriters implement Unwrap, Flush and Hijack. The order,
-// from the outside in: RequestID, AccessLog, Recover, SecurityHeaders, CORS, then per group of routes auth.Authenticate
-// and BodyLimit.
+// from the outside in: RequestID, AccessLog, Recover, SecurityHeaders, CORS, then per group of routes
+// auth.Authenticate. Handlers read bodies through DecodeBody or PlainBody.
 package middleware
 
 import "net/http"

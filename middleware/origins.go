@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// Origins is a set of web origins (RFC 6454). ParseOrigins describes its entries. It is safe for concurrent use.
+// Origins is a set of web origins (RFC 6454). It is safe for concurrent use.
 type Origins struct {
 	Any   bool // the list contains "*"
 	exact map[origin]bool
 	wild  []origin
 }
 
-// ParseOrigins parses a configured list. An entry is one of:
+// NewOrigins returns the set of a configured list. An entry is one of:
 //
 //   - scheme://host or scheme://host:port, such as https://app.example.com or app://obsidian.md. Upper case, the
 //     scheme's default port and one trailing slash make no difference.
@@ -26,25 +26,22 @@ type Origins struct {
 //   - any of these with the port *: every port, and none.
 //   - "*": every origin, but without credentials.
 //
-// The error names the first entry that no browser's Origin can match, and says why. "null" is such an entry, because
-// every sandboxed page and local file has that origin.
-func ParseOrigins(list []string) (*Origins, error) {
-	o := &Origins{exact: make(map[origin]bool, len(list))}
-	for _, entry := range list {
-		if err := o.add(entry); err != nil {
-			return nil, fmt.Errorf("%q must be an origin, such as https://app.example.com: %w", entry, err)
-		}
-	}
-	return o, nil
-}
-
-// NewOrigins is ParseOrigins for a list that was checked before. Entries that ParseOrigins refuses match nothing.
+// Entries that CheckOrigin refuses match nothing.
 func NewOrigins(list []string) *Origins {
 	o := &Origins{exact: make(map[origin]bool, len(list))}
 	for _, entry := range list {
 		_ = o.add(entry)
 	}
 	return o
+}
+
+// CheckOrigin returns an error, which names the entry and says why, if an entry of a list cannot match the Origin of
+// any browser. "null" is such an entry, because every sandboxed page and local file has that origin.
+func CheckOrigin(entry string) error {
+	if err := NewOrigins(nil).add(entry); err != nil {
+		return fmt.Errorf("%q must be an origin, such as https://app.example.com: %w", entry, err)
+	}
+	return nil
 }
 
 func (o *Origins) add(entry string) error {

@@ -124,8 +124,7 @@ func (a *analyses) stream(
 	if err != nil {
 		return err
 	}
-	spec := req.Spec("analysis", a.c.User(), hub.IdlePolicy{CancelAfter: reconnectTime})
-	spec.Key = a.c.Identity().Key()
+	spec := req.Spec("analysis", a.c.Identity(), hub.IdlePolicy{CancelAfter: reconnectTime})
 	s, err := a.begin(a.c.Hub(), what, spec)
 	if err != nil {
 		return err

@@ -128,8 +128,7 @@ func (a *completions) start(ctx context.Context, req *openai.Request, keep time.
 	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
 		return nil, err
 	}
-	spec := req.Spec("completion", a.c.User(), hub.IdlePolicy{CancelAfter: keep})
-	spec.Key = a.c.Identity().Key()
+	spec := req.Spec("completion", a.c.Identity(), hub.IdlePolicy{CancelAfter: keep})
 	s, _, err := a.c.Hub().Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
 	return s, err
 }

@@ -13,9 +13,8 @@ import (
 // openAIFeed is a completion as OpenAI's chunks (openapi.yaml: CompletionBlock).
 type openAIFeed struct {
 	streamFeed
-	positions bool
-	enc       *openai.Encoder // made with the first chunk, because only then the upstream has told the members of all
-	data      []byte          // the last block's data, for its memory
+	enc  *openai.Encoder // made with the first chunk, because only then the upstream has told the members of all
+	data []byte          // the last block's data, for its memory
 }
 
 // maxDataKept bounds, in bytes, what a response keeps of a block's memory: much more than a token's.
@@ -24,7 +23,7 @@ const maxDataKept = 4 << 10
 // OpenAI returns the feed of a completion in OpenAI's chunks. With positions, each block has one as its id; some clients
 // take such a line for a part of the data.
 func OpenAI(stream *hub.Stream, reader *log.Reader, positions bool) Feed {
-	o := &openAIFeed{streamFeed: streamFeed{stream: stream, reader: reader, format: formatOpenAI}, positions: positions}
+	o := &openAIFeed{streamFeed: streamFeed{stream: stream, reader: reader, format: formatOpenAI}}
 	if positions {
 		o.format = formatOpenAIAt
 	}
@@ -78,7 +77,7 @@ func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
 
 // append appends one block.
 func (f *openAIFeed) append(dst, data []byte, position string) []byte {
-	if !f.positions {
+	if f.format != formatOpenAIAt {
 		position = ""
 	}
 	return sse.AppendBlock(dst, "", data, position)

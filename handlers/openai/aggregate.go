@@ -150,7 +150,8 @@ func (a *Aggregate) Append(dst []byte, info *hub.CompletionInfo, finish string, 
 	if first := a.choices[0]; first.finish == "" {
 		first.finish = finish
 	}
-	dst = appendConstants(append(dst, '{'), object, &a.meta, info)
+	s := sharedOf(&a.meta, info)
+	dst = appendConstants(append(dst, '{'), object, &s, info)
 	dst = append(dst, `,"choices":[`...)
 	for n, i := range slices.Sorted(maps.Keys(a.choices)) {
 		if n > 0 {

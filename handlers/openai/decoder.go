@@ -46,17 +46,22 @@ func (d *decoder) bool(name string) (b bool) {
 	return b
 }
 
-// integer decodes an integer; 16.0 is accepted. It returns 0 for anything else.
+// integer decodes an integer as integerOf does. It returns 0 for anything else.
 func (d *decoder) integer(name string) int64 {
-	raw := d.get(name)
+	n, _ := integerOf(d.get(name))
+	return n
+}
+
+// integerOf returns the integer that a JSON value is; 16.0 is one, too. ok is false for anything else.
+func integerOf(raw json.RawMessage) (n int64, ok bool) {
 	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		return n
+		return n, true
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
-		return 0
+		return 0, false
 	}
-	return int64(f)
+	return int64(f), true
 }
 
 // count is integer within 32 bits.

@@ -49,13 +49,12 @@ type Encoder struct {
 // is empty, the requested model is used. With meta.IncludeUsage, all chunks but the last have "usage":null, as with
 // OpenAI.
 func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
-	e := Encoder{shape: shapeOf(&meta), usage: meta.IncludeUsage, tail: []byte("}]}")}
+	e := Encoder{shape: shapeOf(&meta), shared: sharedOf(&meta, &info), usage: meta.IncludeUsage, tail: []byte("}]}")}
 	object := objectChatChunk
 	if e.shape == shapeText {
 		object = objectText
 	}
-	e.shared = sharedOf(&meta, &info)
-	e.head = append(appendConstants([]byte{'{'}, object, &meta, &info), `,"choices":[`...)
+	e.head = append(appendConstants([]byte{'{'}, object, &e.shared, &info), `,"choices":[`...)
 	if e.usage {
 		e.tail = []byte(`}],"usage":null}`)
 	}
@@ -63,8 +62,7 @@ func NewEncoder(meta hub.CompletionMeta, info hub.CompletionInfo) Encoder {
 }
 
 // appendConstants appends the members that all chunks share, without a brace.
-func appendConstants(dst []byte, object string, meta *hub.CompletionMeta, info *hub.CompletionInfo) []byte {
-	s := sharedOf(meta, info)
+func appendConstants(dst []byte, object string, s *shared, info *hub.CompletionInfo) []byte {
 	dst = append(jsonw.AppendKey(dst, "id"), s.id...)
 	dst = jsonw.AppendString(jsonw.AppendKey(dst, "object"), object)
 	dst = append(jsonw.AppendKey(dst, "created"), s.created...)

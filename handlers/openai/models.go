@@ -1,10 +1,9 @@
 package openai
 
 import (
-	"cmp"
 	"fmt"
+	"math"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -68,44 +67,35 @@ func FindModel(models []hub.Model, id string) (*hub.Model, error) {
 	}
 }
 
+// maxModelID is the longest id, in bytes, for which a similar one is looked for. Of a longer one, errors quote so much.
+const maxModelID = 200
+
 // clip shortens an id that is too long to be one.
 func clip(id string) string {
-	const most = 200
-	if len(id) <= most {
+	if len(id) <= maxModelID {
 		return id
 	}
-	return strings.ToValidUTF8(id[:most], "") + "…"
+	return strings.ToValidUTF8(id[:maxModelID], "") + "…"
 }
 
-// maxNearest is the longest id, in bytes, for which a similar one is looked for.
-const maxNearest = 200
-
-// nearestModel returns the most similar id, or "". The same name with another publisher, or with none, is the most
-// similar: openai/gpt-4o and gpt-4o.
-func nearestModel(models []hub.Model, id string) string {
-	type candidate struct {
-		id       string
-		distance int
-	}
-	if len(id) > maxNearest {
+// nearestModel returns the most similar id, the first of several, or "". The same name with another publisher, or with
+// none, is the most similar: openai/gpt-4o and gpt-4o.
+func nearestModel(models []hub.Model, id string) (best string) {
+	if len(id) > maxModelID {
 		return ""
 	}
-	var near []candidate
-	got := strings.ToLower(id)
+	got, least := strings.ToLower(id), math.MaxInt
 	for i := range models {
 		known := strings.ToLower(models[i].ID)
 		distance := nearest.Distance(got, known)
 		if lastSegment(got) == lastSegment(known) {
 			distance = 0
 		}
-		if distance <= min(len(got), len(known))/3 {
-			near = append(near, candidate{models[i].ID, distance})
+		if distance <= min(len(got), len(known))/3 && distance < least {
+			best, least = models[i].ID, distance
 		}
 	}
-	if len(near) == 0 {
-		return ""
-	}
-	return slices.MinFunc(near, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) }).id
+	return best
 }
 
 func lastSegment(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }

@@ -3,7 +3,6 @@ package openai
 import (
 	"encoding/json"
 	"math"
-	"strconv"
 
 	"github.com/duckwire/duckwire/hub/errs"
 )
@@ -13,12 +12,15 @@ import (
 func CheckParameters(body map[string]json.RawMessage) error {
 	d := decoder{members: body}
 	for _, name := range []string{"max_tokens", "max_completion_tokens"} {
-		if raw := d.get(name); raw != nil && (!isInteger(raw) || d.integer(name) < 1 || d.integer(name) > math.MaxInt32) {
+		raw := d.get(name)
+		if n, ok := integerOf(raw); raw != nil && (!ok || n < 1 || n > math.MaxInt32) {
 			return errs.Invalid(name, "must be an integer from 1 to %d", math.MaxInt32)
 		}
 	}
-	if raw := d.get("seed"); raw != nil && !isInteger(raw) {
-		return errs.Invalid("seed", "must be an integer")
+	if raw := d.get("seed"); raw != nil {
+		if _, ok := integerOf(raw); !ok {
+			return errs.Invalid("seed", "must be an integer")
+		}
 	}
 	for _, name := range []string{"temperature", "top_p", "frequency_penalty", "presence_penalty"} {
 		var n float64
@@ -30,12 +32,4 @@ func CheckParameters(body map[string]json.RawMessage) error {
 		return errs.Invalid("stop", "must be a string or an array of strings")
 	}
 	return nil
-}
-
-func isInteger(raw json.RawMessage) bool {
-	if _, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-		return true
-	}
-	var n float64
-	return json.Unmarshal(raw, &n) == nil && n == math.Trunc(n) && math.Abs(n) < 1<<53
 }

@@ -64,18 +64,7 @@ func (r reshaper) object() string {
 }
 
 func (r reshaper) appendChoices(dst, choices []byte) []byte {
-	dst = append(dst, '[')
-	first := true
-	for choice := range jsonw.Elements(choices) {
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		if choice[0] != '{' {
-			dst = append(dst, choice...)
-			continue
-		}
-		dst = append(dst, '{')
+	return appendObjects(dst, choices, func(dst []byte, _ int, choice []byte) []byte {
 		for name, value := range jsonw.Members(choice) {
 			switch {
 			case !isStray(name, r.shape):
@@ -90,9 +79,8 @@ func (r reshaper) appendChoices(dst, choices []byte) []byte {
 				dst = append(append(dst, value...), '}')
 			}
 		}
-		dst = append(dst, '}')
-	}
-	return append(dst, ']')
+		return dst
+	})
 }
 
 // appendMessageAsText appends the members of a message or a delta as members of its choice: content becomes text, the

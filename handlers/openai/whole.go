@@ -24,32 +24,22 @@ func unstream(answer []byte) []byte {
 	for name, value := range jsonw.Members(answer) {
 		switch string(name) {
 		case "usage":
+			continue
+		case "choices":
+			dst = unstreamChoices(jsonw.AppendKey(dst, name), value)
+			continue
 		case "object":
 			if string(value) == `"`+objectChat+`"` {
 				value = []byte(`"` + objectChatChunk + `"`)
 			}
-			dst = append(jsonw.AppendKey(dst, name), value...)
-		case "choices":
-			dst = unstreamChoices(jsonw.AppendKey(dst, name), value)
-		default:
-			dst = append(jsonw.AppendKey(dst, name), value...)
 		}
+		dst = append(jsonw.AppendKey(dst, name), value...)
 	}
 	return append(dst, '}')
 }
 
 func unstreamChoices(dst, choices []byte) []byte {
-	dst = append(dst, '[')
-	n := 0
-	for choice := range jsonw.Elements(choices) {
-		if n++; n > 1 {
-			dst = append(dst, ',')
-		}
-		if choice[0] != '{' {
-			dst = append(dst, choice...)
-			continue
-		}
-		dst = append(dst, '{')
+	return appendObjects(dst, choices, func(dst []byte, _ int, choice []byte) []byte {
 		for name, value := range jsonw.Members(choice) {
 			if string(name) == "message" {
 				dst = unstreamMessage(jsonw.AppendKey(dst, "delta"), value)
@@ -57,9 +47,8 @@ func unstreamChoices(dst, choices []byte) []byte {
 			}
 			dst = append(jsonw.AppendKey(dst, name), value...)
 		}
-		dst = append(dst, '}')
-	}
-	return append(dst, ']')
+		return dst
+	})
 }
 
 func unstreamMessage(dst, message []byte) []byte {
@@ -80,22 +69,30 @@ func unstreamMessage(dst, message []byte) []byte {
 
 // appendIndexed appends tool calls with the index that they have in a stream.
 func appendIndexed(dst, calls []byte) []byte {
+	return appendObjects(dst, calls, func(dst []byte, i int, call []byte) []byte {
+		dst = strconv.AppendInt(jsonw.AppendKey(dst, "index"), int64(i), 10)
+		for name, value := range jsonw.Members(call) {
+			if string(name) != "index" {
+				dst = append(jsonw.AppendKey(dst, name), value...)
+			}
+		}
+		return dst
+	})
+}
+
+// appendObjects appends an array. members appends the members of an object in it, the i-th element; what is no object
+// stays unchanged.
+func appendObjects(dst, array []byte, members func(dst []byte, i int, object []byte) []byte) []byte {
 	dst = append(dst, '[')
 	i := 0
-	for call := range jsonw.Elements(calls) {
+	for element := range jsonw.Elements(array) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		if call[0] == '{' {
-			dst = strconv.AppendInt(append(dst, `{"index":`...), int64(i), 10)
-			for name, value := range jsonw.Members(call) {
-				if string(name) != "index" {
-					dst = append(jsonw.AppendKey(dst, name), value...)
-				}
-			}
-			dst = append(dst, '}')
+		if element[0] == '{' {
+			dst = append(members(append(dst, '{'), i, element), '}')
 		} else {
-			dst = append(dst, call...)
+			dst = append(dst, element...)
 		}
 		i++
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/hubtest"
 	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,8 +135,12 @@ func start(t testing.TB, o socket.Options, limits hub.Limits) *testServer {
 	s := &testServer{Server: socket.NewServer(o), t: t, hub: h, mux: http.NewServeMux()}
 	s.mux.HandleFunc("/websocket", func(w http.ResponseWriter, r *http.Request) { s.WebSocket(w, r, refuse) })
 	s.mux.HandleFunc("/longpoll", func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, 8<<20)
-		s.LongPoll(w, r)
+		plain, err := middleware.DecodeBody(r, 8<<20)
+		if err != nil {
+			t.Errorf("a body of a test: %v", err)
+			return
+		}
+		s.LongPoll(w, plain)
 	})
 	s.http = hubtest.Server(s.mux)
 	s.http.Start()

@@ -16,6 +16,7 @@ import (
 const (
 	pollOK        = `200`
 	pollNoContent = `204`
+	pollInvalid   = `400`
 	pollForbidden = `403`
 	pollOpened    = `410`
 	pollTooLarge  = `413`
@@ -213,12 +214,13 @@ func (s *Server) pollPost(r *http.Request, name string, ours bool) []byte {
 		return pollError(errs.ErrForbidden)
 	}
 	err := ses.receive(r)
-	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:
 		return []byte(`{"status":` + pollOK + `}`)
-	case errors.As(err, &tooLarge):
+	case errors.Is(err, errs.ErrTooLarge):
 		return []byte(`{"status":` + pollTooLarge + `}`)
+	case errors.Is(err, errs.ErrInvalid): // the same body would be invalid again
+		return []byte(`{"status":` + pollInvalid + `}`)
 	}
 	return []byte(`{"status":` + pollReconnect + `}`)
 }

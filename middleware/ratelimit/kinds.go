@@ -45,7 +45,7 @@ type Limits struct {
 	FailuresPerMinute int // per address (10); see auth.Failures
 
 	KeyHeavyPerMinute int // (6,000)
-	KeyFactor         int // how many times a user's other limits a key has (10)
+	KeyFactor         int // how many times a user's other limits a key has (10); where a user has none, a key has none
 }
 
 // WithDefaults returns l with zeros replaced by the defaults.
@@ -81,31 +81,37 @@ func (l *Limits) ofUsers() [kinds]*Limiter {
 	return [kinds]*Limiter{
 		Heavy: New("completions, analyses and messages to a model of one user a minute (heavy_per_minute)",
 			Rate{Limit: l.HeavyPerMinute, Per: time.Minute}),
-		Events: New("events of one user a second (events_per_second)",
-			Rate{Limit: l.EventsPerSecond, Per: time.Second, Burst: 10 * l.EventsPerSecond}),
-		Cursors: New("cursor-like events of one session a second (cursors_per_second)",
-			Rate{Limit: l.CursorsPerSecond, Per: time.Second, Burst: 10 * l.CursorsPerSecond}),
-		Queue: New("messages that one user leaves a second (queue_per_second)",
-			Rate{Limit: l.QueuePerSecond, Per: time.Second, Burst: 10 * l.QueuePerSecond}),
-		Joins: New("joins of one user a minute (joins_per_minute)", Rate{Limit: l.JoinsPerMinute, Per: time.Minute}),
+		Events:  perSecond("events of one user a second (events_per_second)", l.EventsPerSecond),
+		Cursors: perSecond("cursor-like events of one session a second (cursors_per_second)", l.CursorsPerSecond),
+		Queue:   perSecond("messages that one user leaves a second (queue_per_second)", l.QueuePerSecond),
+		Joins:   New("joins of one user a minute (joins_per_minute)", Rate{Limit: l.JoinsPerMinute, Per: time.Minute}),
 	}
 }
 
 func (l *Limits) ofKeys() [kinds]*Limiter {
-	perSecond := func(what string, users int) *Limiter {
-		limit := users * l.KeyFactor
-		return New(what, Rate{Limit: limit, Per: time.Second, Burst: 10 * limit})
-	}
 	return [kinds]*Limiter{
 		Heavy: New("completions, analyses and messages to a model of one API key a minute (key_heavy_per_minute)",
 			Rate{Limit: l.KeyHeavyPerMinute, Per: time.Minute}),
-		Events: perSecond("events of one API key a second (key_factor)", l.EventsPerSecond),
+		Events: perSecond("events of one API key a second (key_factor)", l.ofKey(l.EventsPerSecond)),
 		Cursors: perSecond("cursor-like events of one API key's requests a second (key_factor)",
-			l.CursorsPerSecond),
-		Queue: perSecond("messages that one API key leaves a second (key_factor)", l.QueuePerSecond),
+			l.ofKey(l.CursorsPerSecond)),
+		Queue: perSecond("messages that one API key leaves a second (key_factor)", l.ofKey(l.QueuePerSecond)),
 		Joins: New("joins of one API key a minute (key_factor)",
-			Rate{Limit: l.JoinsPerMinute * l.KeyFactor, Per: time.Minute}),
+			Rate{Limit: l.ofKey(l.JoinsPerMinute), Per: time.Minute}),
 	}
+}
+
+// ofKey returns a key's limit for a user's: none if the user has none, or KeyFactor is negative.
+func (l *Limits) ofKey(user int) int {
+	if user < 0 || l.KeyFactor < 0 {
+		return -1
+	}
+	return user * l.KeyFactor
+}
+
+// perSecond returns the limiter of a limit per second.
+func perSecond(what string, limit int) *Limiter {
+	return New(what, Rate{Limit: limit, Per: time.Second, Burst: 10 * limit})
 }
 
 // Shared returns the limiters that nodes share, by name: those that count per user or per API key. A session is on one

@@ -73,6 +73,16 @@ func TestKeyFactor(t *testing.T) {
 	})
 }
 
+// TestNoKeyFactor: without a factor a key has no other limits, whether users have them or not.
+func TestNoKeyFactor(t *testing.T) {
+	s := ratelimit.NewSet(ratelimit.Limits{EventsPerSecond: 1, JoinsPerMinute: -1, QueuePerSecond: -2, KeyFactor: -1})
+	for _, kind := range []ratelimit.Kind{ratelimit.Events, ratelimit.Joins, ratelimit.Queue} {
+		if err := s.Take(kind, ratelimit.By{Key: "k"}, 1_000_000); err != nil {
+			t.Errorf("kind %d: %v", kind, err)
+		}
+	}
+}
+
 // TestKeysAreShared: nodes share all limits of users and keys but that of a session's cursors, each under its own name.
 func TestKeysAreShared(t *testing.T) {
 	shared := ratelimit.NewSet(ratelimit.Limits{}).Shared()

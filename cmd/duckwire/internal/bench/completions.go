@@ -14,10 +14,8 @@ import (
 // Completions is the load of streamed completions that one upstream answers, and that clients read on several routes:
 // from the upstream itself, through a reverse proxy, and through Duckwire.
 type Completions struct {
-	Counts []int   // numbers of completions at once, measured one after the other
-	Tokens int     // of each completion
-	Rate   float64 // tokens per second of each completion; the upstream must have the same
-	Rounds int     // how often each route is measured with each number
+	Counts []int // numbers of completions at once, measured one after the other
+	CompletionsLoad
 }
 
 // Route is a way to the upstream.
@@ -47,7 +45,7 @@ func (s *Completions) Run(ctx context.Context, routes []Route) (*RoutesReport, e
 	}
 	report := &RoutesReport{
 		Mode: "completions", Machine: thisMachine(),
-		Load: CompletionsLoad{Tokens: s.Tokens, Rate: s.Rate, Rounds: s.Rounds},
+		Load: s.CompletionsLoad,
 	}
 	if _, err := s.round(ctx, routes, min(10, s.Counts[0]), 2); err != nil { // a process' first requests are slow
 		return nil, fmt.Errorf("before the first round: %w", err)

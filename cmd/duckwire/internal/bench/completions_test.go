@@ -17,7 +17,7 @@ import (
 
 // TestCompletions measures three routes with small numbers, and checks what the report says. It does not check times.
 func TestCompletions(t *testing.T) {
-	load := &bench.Completions{Counts: []int{1, 2}, Tokens: 4, Rate: 200, Rounds: 2}
+	load := &bench.Completions{Counts: []int{1, 2}, CompletionsLoad: bench.CompletionsLoad{Tokens: 4, Rate: 200, Rounds: 2}}
 	upstream := serve(t, &bench.Upstream{Rate: load.Rate})
 	report, err := load.Run(t.Context(), []bench.Route{
 		{Name: bench.RouteDirect, Target: upstream},
@@ -115,7 +115,7 @@ func TestCompletionFaults(t *testing.T) {
 				_, _ = io.WriteString(w, c.body)
 			}))
 			t.Cleanup(s.Close)
-			load := &bench.Completions{Counts: []int{1}, Tokens: 2, Rate: 100, Rounds: 1}
+			load := &bench.Completions{Counts: []int{1}, CompletionsLoad: bench.CompletionsLoad{Tokens: 2, Rate: 100, Rounds: 1}}
 			_, err := load.Run(t.Context(), []bench.Route{{Name: bench.RouteDirect, Target: target(t, s.URL, "")}})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want %q in it", err, c.want)

@@ -107,7 +107,7 @@ func (r *Report) of(server string) (rounds []Round) {
 }
 
 // middle returns the median of a figure over rounds.
-func middle(rounds []Round, figure func(*Round) float64) float64 {
+func middle[R any](rounds []R, figure func(*R) float64) float64 {
 	v := make([]float64, len(rounds))
 	for i := range rounds {
 		v[i] = figure(&rounds[i])

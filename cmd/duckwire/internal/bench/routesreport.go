@@ -17,11 +17,11 @@ type RoutesReport struct {
 	Results []RouteResult   `json:"results"` // by number of completions, and then by route
 }
 
-// CompletionsLoad are the parameters of a run with completions.
+// CompletionsLoad are the parameters of a run with completions, whatever their numbers.
 type CompletionsLoad struct {
 	Tokens int     `json:"tokens"`            // of each completion
-	Rate   float64 `json:"tokens_per_second"` // of each completion
-	Rounds int     `json:"rounds"`
+	Rate   float64 `json:"tokens_per_second"` // of each completion; the upstream must have the same
+	Rounds int     `json:"rounds"`            // how often each route is measured with each number
 }
 
 // RouteResult has a route's figures with one number of completions at once: the median of each figure over the rounds.
@@ -83,17 +83,10 @@ func compare(round []RouteResult) {
 
 // medians returns the median of each figure over the rounds of one route.
 func medians(rounds []RouteResult) RouteResult {
-	mid := func(figure func(*RouteResult) float64) float64 {
-		v := make([]float64, len(rounds))
-		for i := range rounds {
-			v[i] = figure(&rounds[i])
-		}
-		return median(v)
-	}
 	both := func(figure func(*RouteResult) Quantiles) Quantiles {
 		return Quantiles{
-			P50: mid(func(r *RouteResult) float64 { return figure(r).P50 }),
-			P99: mid(func(r *RouteResult) float64 { return figure(r).P99 }),
+			P50: middle(rounds, func(r *RouteResult) float64 { return figure(r).P50 }),
+			P99: middle(rounds, func(r *RouteResult) float64 { return figure(r).P99 }),
 		}
 	}
 	m := rounds[0]
@@ -101,9 +94,9 @@ func medians(rounds []RouteResult) RouteResult {
 	m.Token = both(func(r *RouteResult) Quantiles { return r.Token })
 	m.AddedFirstToken = both(func(r *RouteResult) Quantiles { return r.AddedFirstToken })
 	m.AddedToken = both(func(r *RouteResult) Quantiles { return r.AddedToken })
-	m.CPU = mid(func(r *RouteResult) float64 { return r.CPU })
-	m.Ratio = mid(func(r *RouteResult) float64 { return r.Ratio })
-	m.Peak = mid(func(r *RouteResult) float64 { return r.Peak })
+	m.CPU = middle(rounds, func(r *RouteResult) float64 { return r.CPU })
+	m.Ratio = middle(rounds, func(r *RouteResult) float64 { return r.Ratio })
+	m.Peak = middle(rounds, func(r *RouteResult) float64 { return r.Peak })
 	return m
 }
 

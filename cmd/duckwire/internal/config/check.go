@@ -37,8 +37,7 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 	checkUpstreams(l, set, faults)
 	check("local_corpus", checkFolder(l.LocalCorpus))
 	for _, o := range l.AllowedOrigins {
-		_, err := middleware.ParseOrigins([]string{o}) // one by one, to report each
-		check("allowed_origins", err)
+		check("allowed_origins", middleware.CheckOrigin(o))
 	}
 	_, err := middleware.ParseProxies(l.TrustedProxies)
 	check("trusted_proxies", err)
@@ -95,21 +94,26 @@ func checkURL(text string) error {
 	if text == "" {
 		return nil
 	}
+	_, err := parseURL(text)
+	return err
+}
+
+func parseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("%q must be a whole http or https URL", text)
+		return nil, fmt.Errorf("%q must be a whole http or https URL", text)
 	}
-	return nil
+	return u, nil
 }
 
 // checkUpstream checks a base URL. Its path is usually /v1, but may be any.
 func checkUpstream(text string) error {
-	if err := checkURL(text); err != nil || text == "" {
-		return err
+	if text == "" {
+		return nil
 	}
-	u, err := url.Parse(text)
+	u, err := parseURL(text)
 	switch {
-	case err != nil: // checkURL has parsed it
+	case err != nil:
 		return err
 	case u.RawQuery != "" || u.Fragment != "":
 		return fmt.Errorf("%q must have no query and no fragment", text)

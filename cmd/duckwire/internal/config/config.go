@@ -50,7 +50,7 @@ type Config struct {
 	UpstreamConnectTimeout    time.Duration `key:"upstream_connect_timeout" default:"10s" min:"100ms" max:"5m" help:"for the connection to it"`
 	UpstreamFirstTokenTimeout time.Duration `key:"upstream_first_token_timeout" default:"2m" min:"1s" max:"1h" help:"without any sign of life, before the first token of an answer"`
 	UpstreamSilenceTimeout    time.Duration `key:"upstream_silence_timeout" default:"60s" min:"1s" max:"1h" help:"for silence within an answer"`
-	UpstreamAnswerTimeout     time.Duration `key:"upstream_answer_timeout" default:"10m" min:"1s" max:"24h" help:"for the first token of an answer in all, and for an answer that is not streamed"`
+	UpstreamAnswerTimeout     time.Duration `key:"upstream_answer_timeout" default:"10m" min:"1s" max:"24h" help:"for the first token of an answer in all, from each event to the next, for an answer that is not streamed, and for one of upstream_paths"`
 	UpstreamEndTimeout        time.Duration `key:"upstream_end_timeout" default:"30s" min:"1s" max:"1h" help:"for the end of an answer after its finish reason"`
 	UpstreamEventBytes        Size          `key:"upstream_event_bytes" default:"32MiB" min:"64KiB" max:"1GiB" help:"largest event of an answer, and largest answer that is not streamed"`
 	UpstreamPaths             []string      `key:"upstream_paths" default:"embeddings,moderations,rerank,images/generations,audio/speech,audio/transcriptions,audio/translations" help:"paths below /v1 that are passed to it as they are"`

@@ -21,7 +21,7 @@ func (l *Loaded) SecretsInFile() bool {
 		}
 	}
 	for _, s := range SettingsOf(&l.Config) {
-		if _, list := s.field.Interface().([]Upstream); list {
+		if s.upstreams() != nil {
 			continue
 		}
 		if s.Secret && strings.Contains(l.From[s.key], ":") { // a line of the file, "duckwire.yaml:3"

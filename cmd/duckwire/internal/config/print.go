@@ -10,9 +10,8 @@ import (
 func Print(w io.Writer, l *Loaded) error {
 	for _, s := range SettingsOf(&l.Config) {
 		value, from := s.show(), l.From[s.key]
-		_, list := s.field.Interface().([]Upstream)
 		switch {
-		case list && value != "":
+		case s.upstreams() != nil && value != "":
 			from = "keys are hidden; from " + from
 		case s.Secret && value != "":
 			value, from = `""`, "hidden; from "+from // a mask could be mistaken for the secret

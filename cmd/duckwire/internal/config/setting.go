@@ -172,13 +172,19 @@ func splitList(text string) []string {
 	return list
 }
 
+// upstreams returns the field if it is a list of upstreams; nil: it is of another type.
+func (s *Setting) upstreams() *[]Upstream {
+	list, _ := s.field.Addr().Interface().(*[]Upstream)
+	return list
+}
+
 // show returns the value in the form that set parses, masked if it is secret.
 func (s *Setting) show() string {
 	if s.field.IsZero() && s.Default == "" {
 		return ""
 	}
-	if list, ok := s.field.Interface().([]Upstream); ok {
-		return showUpstreams(list)
+	if list := s.upstreams(); list != nil {
+		return showUpstreams(*list)
 	}
 	if s.Secret {
 		return "(set, hidden)"

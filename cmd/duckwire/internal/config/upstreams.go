@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub/provider/pool"
 )
 
@@ -133,18 +134,12 @@ func (u *Upstream) check(set Settings, faults *faults) {
 
 var upstreamPath = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$`)
 
-// ownPaths are the first segments of this server's own paths below /v1.
-var ownPaths = []string{
-	"chat", "completions", "fim", "models", "streams", "analyses", "workers", "topics", "events", "users", "revocations",
-	"overview",
-}
-
 func checkUpstreamPaths(paths []string) error {
 	for i, path := range paths {
 		if !upstreamPath.MatchString(path) {
 			return fmt.Errorf("%q must be a path below /v1, such as embeddings or audio/speech", path)
 		}
-		if root, _, _ := strings.Cut(path, "/"); slices.Contains(ownPaths, root) {
+		if handlers.IsOwnPath(path) {
 			return fmt.Errorf("%q is a path of this server's own", path)
 		}
 		if slices.Contains(paths[:i], path) {

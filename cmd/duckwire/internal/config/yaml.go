@@ -44,7 +44,7 @@ func readMapping(root *yaml.Node, set Settings, from map[string]string, name str
 			continue
 		}
 		from[s.key] = where
-		if list, ok := s.field.Addr().Interface().(*[]Upstream); ok && value.Kind != yaml.ScalarNode {
+		if list := s.upstreams(); list != nil && value.Kind != yaml.ScalarNode {
 			*list = readUpstreams(value, name, faults)
 			continue
 		}

@@ -130,8 +130,8 @@ func (l *Local) tryCompletion(ctx context.Context, r *Report, u *Upstream, model
 		return
 	}
 	r.Fine(check, "%s completes; the first token came after %s", model, first.after(began).Round(time.Millisecond))
-	if l, ok := any(p).(interface{ Learned() []string }); ok && len(l.Learned()) > 0 {
-		r.Fine(check, "learned: %s", strings.Join(l.Learned(), ", "))
+	if learned := p.Learned(); len(learned) > 0 {
+		r.Fine(check, "learned: %s", strings.Join(learned, ", "))
 	}
 }
 
