@@ -1,14 +1,13 @@
 package middleware
 
 import (
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
-	"github.com/duckwire/duckwire/hub/deflate"
+	"github.com/duckwire/duckwire/hub/contentcoding"
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
@@ -51,15 +50,11 @@ func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 	coding := codingOf(r.Header)
 	plain := *r
 	plain.Body = limitBody(r.Body, limit)
-	var open func(io.Reader) (io.Reader, error)
-	switch coding {
-	case codingIdentity:
+	if coding == codingIdentity {
 		return &plain, nil
-	case "gzip", "x-gzip":
-		open = openGzip
-	case "deflate":
-		open = deflate.NewReader
-	default:
+	}
+	open := contentcoding.Decoder(coding)
+	if open == nil {
 		return nil, &codingError{coding, codingsDecoded}
 	}
 	decoding := &decodingBody{sent: sentBody{ReadCloser: plain.Body}, coding: coding, open: open}
@@ -69,15 +64,6 @@ func DecodeBody(r *http.Request, limit int64) (*http.Request, error) {
 	plain.Header.Del("Content-Encoding")
 	plain.Header.Del("Content-Length")
 	return &plain, nil
-}
-
-// openGzip is gzip.NewReader, but its reader is nil after an error.
-func openGzip(r io.Reader) (io.Reader, error) {
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, err
-	}
-	return z, nil
 }
 
 // PlainBody returns an error that matches ErrCoding if the request's body has a content coding.

@@ -160,8 +160,8 @@ func (d *SSEConn) Close() {
 }
 
 // Receive receives the body of a POST for the session of a token. Errors: one that matches ErrSession; those of the
-// protocol, after which the session is over; errs.ErrTooLarge; errs.ErrInvalid for a body
-// that is not in its content coding.
+// protocol, after which the session is over; errs.ErrTooLarge; errs.ErrInvalid for a body that is not in its content
+// coding.
 func (s *Server) Receive(r *http.Request, token string) error {
 	name, _, ok := s.tokens.parse(token)
 	ses := s.session(name)

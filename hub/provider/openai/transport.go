@@ -1,14 +1,13 @@
 package openai
 
 import (
-	"compress/gzip"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/duckwire/duckwire/hub/deflate"
+	"github.com/duckwire/duckwire/hub/contentcoding"
 )
 
 // newTransport returns a transport for streams. It disables compression, which would delay tokens until a block is
@@ -41,16 +40,8 @@ func (t plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	coding := strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding")))
-	var open func(io.Reader) (io.Reader, error)
-	switch coding {
-	case "", "identity":
-		return resp, nil
-	case "gzip", "x-gzip":
-		open = func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) }
-	case "deflate":
-		open = deflate.NewReader
-	default: // still in Content-Encoding
+	open := contentcoding.Decoder(strings.ToLower(strings.TrimSpace(resp.Header.Get("Content-Encoding"))))
+	if open == nil { // none, identity, or an unknown one, which stays in Content-Encoding
 		return resp, nil
 	}
 	resp.Body = &decoded{body: resp.Body, open: open}
