@@ -74,7 +74,11 @@ func (h *hopper) get(ctx context.Context, c *client, query string, header ...str
 	if err != nil {
 		return nil // its time is over
 	}
-	if resp.StatusCode >= 300 {
+	switch {
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable &&
+		resp.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", len(h.text)):
+		h.over = true // the text was read to its end, but the time was over before the end was told
+	case resp.StatusCode >= 300:
 		raw, _ := io.ReadAll(resp.Body)
 		h.t.Errorf("%s: %s", resp.Status, raw)
 	}
@@ -166,6 +170,9 @@ func (h *hopper) bytes(ctx context.Context, c *client) {
 		return
 	}
 	defer resp.Body.Close()
+	if h.over {
+		return
+	}
 	raw, err := io.ReadAll(resp.Body)
 	h.text, h.over = h.text+string(raw), err == nil
 }
