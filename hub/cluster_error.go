@@ -20,6 +20,8 @@ type remoteError struct {
 	Job     bool     `json:"job,omitempty"`
 	A, B    int64    `json:",omitempty"` // gap: expected, received; lease: left in ns; limit: the limit, retry in ns
 	Field   string   `json:"field,omitempty"`
+
+	Conflict bool `json:"conflict,omitempty"` // field: the kind is errs.ErrConflict
 }
 
 // errorKinds has the errors that are encoded by what they match (errors.Is).
@@ -56,7 +58,7 @@ func encodeError(err error) *remoteError {
 	case errors.As(err, &lease):
 		f.Kind, f.A = "lease", int64(lease.Left)
 	case errors.As(err, &field):
-		f.Kind, f.Field, f.Message = "field", field.Field, field.Reason
+		f.Kind, f.Field, f.Message, f.Conflict = "field", field.Field, field.Reason, field.Kind == errs.ErrConflict
 	case errors.As(err, &limit):
 		f.Kind, f.Field, f.Message = "limit", errorKind(limit.Kind), limit.Name
 		f.A, f.B = limit.Limit, int64(limit.Retry)
@@ -91,7 +93,11 @@ func (f *remoteError) decode() error {
 	case "lease":
 		return &LeaseError{Left: time.Duration(f.A)}
 	case "field":
-		return &errs.FieldError{Field: f.Field, Reason: f.Message}
+		field := &errs.FieldError{Field: f.Field, Reason: f.Message}
+		if f.Conflict {
+			field.Kind = errs.ErrConflict
+		}
+		return field
 	case "limit":
 		return &errs.LimitError{Kind: errorKinds[f.Field], Name: f.Message, Limit: f.A, Retry: time.Duration(f.B)}
 	case "not mine":

@@ -44,8 +44,8 @@ func (h *Hub) QueueEpoch() string {
 }
 
 // Enqueue stores messages for users, all or none. When it returns, the store has them on disk, and sessions of the
-// users on this node have been signalled. Errors: *FieldError, *LimitError (ErrTooLarge, ErrQueueFull), ErrUnavailable
-// if they cannot be stored, ErrClosed while draining. The caller must have checked that the sender may leave messages
+// users on this node have been signalled. Errors: *FieldError (also of the kind ErrConflict, for an id of the sender's
+// with another content), *LimitError (ErrTooLarge, ErrQueueFull), ErrUnavailable if they cannot be stored, ErrClosed while draining. The caller must have checked that the sender may leave messages
 // for these users.
 func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) {
 	switch limit := h.limits.BatchEvents; {
@@ -62,13 +62,20 @@ func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) 
 	}
 	now := time.Now()
 	stored := make([]StoredMessage, len(messages))
+	field := func(i int) string { return messageField(i, len(messages)) }
+	ids := make(idsOfRequest)
 	for i := range messages {
-		var err error
-		if stored[i], err = messages[i].toStored(sender, messageField(i, len(messages)), &h.limits, now); err != nil {
+		m, err := messages[i].toStored(sender, field(i), &h.limits, now)
+		if err != nil {
 			return nil, err
 		}
+		if m.Named && len(messages) > 1 && !ids.use(idUse{m.User, m.ID}, m.Digest()) {
+			return nil, idConflict(fieldPrefix(field(i)))
+		}
+		stored[i] = m
 	}
-	return h.queues.storeMessages(stored, QueueLimits{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+	out, err := h.queues.storeMessages(stored, QueueLimits{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
+	return out, nameConflict(err, field)
 }
 
 // messageField returns the name of one message of a request for errors: its index if there are several, otherwise "".

@@ -17,7 +17,8 @@ type MessageInput struct {
 	User string // the recipient
 
 	// ID makes Enqueue idempotent: an id of the same sender is accepted once, while the queue remembers the first
-	// message (QueueStore.Enqueue). "": an id is generated.
+	// message (QueueStore.Enqueue). It is bound to the message's topic, event and payload: with others it is an
+	// ErrConflict. "": an id is generated.
 	ID string
 
 	Topic   string          // what it is about; "": the user's own topic

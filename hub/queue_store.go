@@ -19,7 +19,9 @@ type QueueStore interface {
 	// message is not appended if the queue remembers that id of its sender: the first offset is returned. A queue
 	// remembers an id as long as it has the message, and for at least ten minutes from its QueuedAt. No message expires
 	// before the one in front of it: its ExpiresAt is postponed to that one's. Messages that have expired by a
-	// message's QueuedAt make room for it. Errors: QueueFull if a queue would exceed limits.
+	// message's QueuedAt make room for it. Errors: QueueFull if a queue would exceed limits; *IDConflictError for a Named
+	// message whose id is remembered with another Digest. No two messages of a call are for one user and have one id and
+	// different digests.
 	Enqueue(messages []StoredMessage, limits QueueLimits) ([]uint64, error)
 	// Messages returns a page of a user's messages behind an offset, oldest first: at most limit, and fewer if they are
 	// large (PageBytes).

@@ -20,8 +20,8 @@ import (
 
 // EventInput is one event to be published.
 type EventInput struct {
-	// ID makes publishing idempotent: an id of the same sender is published once, while the first event is retained.
-	// "": an id is generated.
+	// ID makes publishing idempotent: an id of the same sender is published once, while the first event is retained. It
+	// is bound to the event's name and payload: with others it is an ErrConflict. "": an id is generated.
 	ID        string
 	Event     string          // the name (ValidName)
 	Payload   json.RawMessage // any JSON value; nil is {}
@@ -45,9 +45,9 @@ type topic struct {
 	name string // static, as hub is
 	hub  *Hub
 
-	ids      map[eventKey]uint64 // offsets of retained events that have an id of their sender's
-	lastUsed time.Time           // of the last publish, or of the last time that a reader was closed
-	dropped  bool                // not in the registry any more: callers must look the topic up again
+	ids      map[eventKey]*log.Event // retained events that have an id of their sender's
+	lastUsed time.Time               // of the last publish, or of the last time that a reader was closed
+	dropped  bool                    // not in the registry any more: callers must look the topic up again
 
 	eph              ephemerals
 	ephemeralVersion atomic.Uint64 // eph.version, for readers without the lock
@@ -60,14 +60,18 @@ type topic struct {
 
 type eventKey struct{ sender, id string }
 
-// publish appends events to the log of a single node, all or none. ErrClosed means that the topic was dropped: the
-// caller must look it up again.
+// publish appends events to the log of a single node, all or none. Errors: *IDConflictError; ErrClosed means that the
+// topic was dropped: the caller must look it up again.
 func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Published, error) {
 	out := make([]Published, len(events))
 	t.Lock()
 	if t.dropped {
 		t.Unlock()
 		return nil, errs.ErrClosed
+	}
+	if err := t.checkIDs(sender, events); err != nil {
+		t.Unlock()
+		return nil, err
 	}
 	before := t.Size()
 	for i := range events {
@@ -80,14 +84,30 @@ func (t *topic) publish(sender string, events []EventInput, now time.Time) ([]Pu
 	return out, nil
 }
 
+// checkIDs returns an *IDConflictError if the id of an event is retained from the same sender with another content. t
+// is locked.
+func (t *topic) checkIDs(sender string, events []EventInput) error {
+	for i := range events {
+		in := &events[i]
+		if in.ID == "" || in.Ephemeral {
+			continue
+		}
+		earlier := t.ids[eventKey{sender, in.ID}]
+		if earlier != nil && (earlier.Name != in.Event || !bytes.Equal(earlier.Payload(), in.Payload)) {
+			return &IDConflictError{Index: i}
+		}
+	}
+	return nil
+}
+
 // append appends one event to the log, or replaces the ephemeral event of its sender and name. An event whose id is
 // retained from the same sender is not appended again: its first position is returned. t is locked.
 func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	key := eventKey{sender, in.ID}
 	if in.ID == "" {
 		in.ID = ulid.Make().String()
-	} else if offset, ok := t.ids[key]; ok && !in.Ephemeral {
-		return Published{ID: in.ID, Position: t.Position(offset).String()}
+	} else if earlier := t.ids[key]; earlier != nil && !in.Ephemeral {
+		return Published{ID: in.ID, Position: t.Position(earlier.Offset).String()}
 	}
 	ev := &log.Event{Name: in.Event, Time: now, Bytes: in.Bytes, Except: in.Except}
 	if in.Ephemeral {
@@ -103,9 +123,9 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	t.hub.counts.events.Add(1)
 	if key.id != "" {
 		if t.ids == nil {
-			t.ids = make(map[eventKey]uint64)
+			t.ids = make(map[eventKey]*log.Event)
 		}
-		t.ids[key] = ev.Offset
+		t.ids[key] = ev
 		ev.Sender, ev.ID = sender, in.ID
 	}
 	return Published{ID: in.ID, Position: position}
@@ -172,9 +192,7 @@ const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
 // check validates one event and compacts its payload. field is its name in the request for errors ("events[3]", or "").
 func (in *EventInput) check(field string, l *Limits) error {
-	if field != "" {
-		field += "."
-	}
+	field = fieldPrefix(field)
 	if err := ValidName(field+"event", in.Event); err != nil {
 		return err
 	}

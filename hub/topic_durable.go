@@ -36,6 +36,7 @@ func (in *EventInput) checkDurable(field string) error {
 func (q *queues) storeForOffline(name, sender string, events []EventInput) error {
 	h := q.hub
 	var messages []StoredMessage
+	var of []int // the index of each message's event
 	now := time.Now()
 	offline, err := h.topics.offlineRecipients(name, events)
 	if err != nil {
@@ -62,14 +63,14 @@ func (q *queues) storeForOffline(name, sender string, events []EventInput) error
 				return err
 			}
 			m.Named = named
-			messages = append(messages, m)
+			messages, of = append(messages, m), append(of, i)
 		}
 	}
 	if len(messages) == 0 {
 		return nil
 	}
 	_, err = q.storeMessages(messages, QueueLimits{Messages: h.limits.QueueMax, Bytes: h.limits.QueueBytes})
-	return err
+	return nameConflict(err, func(i int) string { return eventField(of[i], len(events)) })
 }
 
 // offlineRecipients returns the recipients of durable events who read the topic on no node. A node that does not

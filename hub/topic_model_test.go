@@ -2,12 +2,14 @@ package hub_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
 )
 
@@ -76,8 +78,12 @@ func (m *topicModel) repeat(t *rapid.T) {
 	if m.last == "" {
 		t.Skip()
 	}
-	if got := m.put(m.last, "again", false, "u").Position; got != m.ids[m.last] {
+	if got := m.put(m.last, m.n, false, "u").Position; got != m.ids[m.last] {
 		t.Fatalf("the repetition of %s is at %s, the first at %s", m.last, got, m.ids[m.last])
+	}
+	other := []hub.EventInput{{ID: m.last, Event: "e", Payload: json.RawMessage(`"other"`)}}
+	if _, err := m.hub.Publish("code:file:x", "u", other); !errors.Is(err, errs.ErrConflict) {
+		t.Fatalf("%s with another payload: %v", m.last, err)
 	}
 }
 

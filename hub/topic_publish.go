@@ -13,8 +13,8 @@ import (
 )
 
 // Publish appends events to a topic: all or none. The sender becomes part of the events. A durable event is first put
-// into the queues of those users in To who do not read the topic at the moment. Errors: *FieldError, *LimitError,
-// ErrClosed while draining; for durable events also those of Enqueue. The caller must have checked that the sender may
+// into the queues of those users in To who do not read the topic at the moment. Errors: *FieldError (also of the kind
+// ErrConflict, for an id of the sender's with another content), *LimitError, ErrClosed while draining; for durable events also those of Enqueue. The caller must have checked that the sender may
 // publish there, and may queue messages for To.
 func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, error) {
 	if err := h.CheckEvents(events); err != nil {
@@ -24,6 +24,9 @@ func (h *Hub) Publish(name, sender string, events []EventInput) ([]Published, er
 		return nil, errs.ErrClosed
 	}
 	if err := h.makeRoom(); err != nil {
+		return nil, err
+	}
+	if err := h.topics.checkDurableIDs(name, sender, events); err != nil {
 		return nil, err
 	}
 	if err := h.queues.storeForOffline(name, sender, events); err != nil {
@@ -51,9 +54,17 @@ func (h *Hub) CheckEvents(events []EventInput) error {
 			Kind: errs.ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(limit),
 		}
 	}
+	ids := make(idsOfRequest)
 	for i := range events {
-		if err := events[i].check(eventField(i, len(events)), &h.limits); err != nil {
+		in, field := &events[i], eventField(i, len(events))
+		if err := in.check(field, &h.limits); err != nil {
 			return err
+		}
+		if in.ID == "" || in.Ephemeral || len(events) == 1 {
+			continue
+		}
+		if !ids.use(idUse{id: in.ID}, digest(in.Event, in.Payload)) {
+			return idConflict(fieldPrefix(field))
 		}
 	}
 	return nil
@@ -67,8 +78,29 @@ func eventField(i, n int) string {
 	return "events[" + strconv.Itoa(i) + "]"
 }
 
+// checkDurableIDs returns publish's error for the ids of durable events. They are checked before the events are put
+// into queues, so that a conflict leaves nothing half done.
+func (r *topicRegistry) checkDurableIDs(name, sender string, events []EventInput) (err error) {
+	if !slices.ContainsFunc(events, func(in EventInput) bool { return in.Durable && in.ID != "" }) {
+		return nil
+	}
+	if c := r.hub.cluster; c.sharesTopics() {
+		err = c.topics.CheckIDs(name, sharedEvents(sender, events, time.Now()))
+	} else if t := r.find(name); t != nil {
+		t.Lock()
+		err = t.checkIDs(sender, events)
+		t.Unlock()
+	}
+	return nameConflict(err, func(i int) string { return eventField(i, len(events)) })
+}
+
 // publish appends checked events to a topic, also while the hub drains: the end of a stream is announced then, too.
 func (r *topicRegistry) publish(name, sender string, events []EventInput) ([]Published, error) {
+	out, err := r.appendTo(name, sender, events)
+	return out, nameConflict(err, func(i int) string { return eventField(i, len(events)) })
+}
+
+func (r *topicRegistry) appendTo(name, sender string, events []EventInput) ([]Published, error) {
 	if c := r.hub.cluster; c.sharesTopics() {
 		return c.publish(name, sender, events)
 	}
@@ -88,21 +120,7 @@ func (c *Cluster) publish(name, sender string, events []EventInput) ([]Published
 	if err := ValidTopic(name); err != nil {
 		return nil, err
 	}
-	shared := make([]SharedEvent, len(events))
-	now := time.Now()
-	for i := range events {
-		in := &events[i]
-		shared[i] = SharedEvent{
-			ID: in.ID, Named: in.ID != "" && !in.Ephemeral, Sender: sender, Event: in.Event, Bytes: in.Bytes,
-			Except: in.Except, Ephemeral: in.Ephemeral, Millis: now.UnixMilli(),
-		}
-		if in.ID == "" {
-			shared[i].ID = ulid.Make().String()
-		}
-		if in.Bytes == nil {
-			shared[i].Payload = in.Payload
-		}
-	}
+	shared := sharedEvents(sender, events, time.Now())
 	positions, err := c.appendEvents(name, shared)
 	if err != nil {
 		return nil, err
@@ -116,6 +134,25 @@ func (c *Cluster) publish(name, sender string, events []EventInput) ([]Published
 		}
 	}
 	return out, nil
+}
+
+// sharedEvents returns checked events in the store's form.
+func sharedEvents(sender string, events []EventInput, now time.Time) []SharedEvent {
+	shared := make([]SharedEvent, len(events))
+	for i := range events {
+		in := &events[i]
+		shared[i] = SharedEvent{
+			ID: in.ID, Named: in.ID != "" && !in.Ephemeral, Sender: sender, Event: in.Event, Bytes: in.Bytes,
+			Except: in.Except, Ephemeral: in.Ephemeral, Millis: now.UnixMilli(),
+		}
+		if in.ID == "" {
+			shared[i].ID = ulid.Make().String()
+		}
+		if in.Bytes == nil {
+			shared[i].Payload = in.Payload
+		}
+	}
+	return shared
 }
 
 // appendTimeout is how long events are retried while the store cannot be reached.

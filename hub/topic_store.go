@@ -14,8 +14,11 @@ import (
 type TopicStore interface {
 	// AppendEvents appends events to a topic, in order, all or none, and returns their positions. A Named event that is
 	// retained from the same sender is not appended again: its first position is returned. An Ephemeral event has no
-	// position: it replaces the sender's last event of its name.
+	// position: it replaces the sender's last event of its name. Errors: *IDConflictError for a Named event that is
+	// retained with another Digest. No two events of a call have one id and different digests.
 	AppendEvents(topic string, events []SharedEvent, limits TopicLimits) ([]log.Position, error)
+	// CheckIDs returns the *IDConflictError that AppendEvents would return now.
+	CheckIDs(topic string, events []SharedEvent) error
 	// Events returns the retained events of a topic behind an offset of an epoch, oldest first, in pages of about
 	// PageBytes; from the beginning, if that is not the topic's epoch. A topic that does not exist is given an epoch.
 	Events(topic, epoch string, after uint64) (TopicPage, error)

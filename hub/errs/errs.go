@@ -2,6 +2,7 @@
 package errs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,16 +23,17 @@ var (
 	ErrUnavailable     = errors.New("temporarily unavailable") // a part that the answer needs does not respond
 )
 
-// FieldError says what is wrong with one field of the caller's input. It matches ErrInvalid.
+// FieldError says what is wrong with one field of the caller's input. It matches its Kind.
 type FieldError struct {
 	Field  string // as the caller wrote it: "payload", "duckwire.keep.cancel_after", "?limit"
 	Reason string // what is wrong and what would be right, without the field's name
+	Kind   error  // ErrInvalid or ErrConflict; nil: ErrInvalid
 }
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Reason }
 
-// Is reports that a FieldError is an ErrInvalid.
-func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
+// Is reports that a FieldError is of its Kind.
+func (e *FieldError) Is(target error) bool { return target == cmp.Or(e.Kind, ErrInvalid) }
 
 // Invalid returns a *FieldError with a formatted reason.
 func Invalid(field, format string, args ...any) error {

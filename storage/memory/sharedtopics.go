@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/duckwire/duckwire/hub"
@@ -32,8 +33,12 @@ func (c *Cluster) topicOf(k *keyspace, name string) topicLog {
 func (n *Node) AppendEvents(
 	topic string, events []hub.SharedEvent, limits hub.TopicLimits,
 ) (positions []log.Position, err error) {
+	var conflict error
 	err = n.do("append events", func(k *keyspace) {
 		t := n.cluster.topicOf(k, topic).clone()
+		if conflict = t.checkIDs(events); conflict != nil {
+			return
+		}
 		var batch hub.EventBatch
 		positions, batch = t.append(events, limits)
 		k.set(topicKey(topic), t, topicTTL)
@@ -41,7 +46,17 @@ func (n *Node) AppendEvents(
 			n.cluster.publish(topicKey(topic), batch, false)
 		}
 	})
-	return positions, err
+	return positions, cmp.Or(err, conflict)
+}
+
+// CheckIDs implements hub.TopicStore.
+func (n *Node) CheckIDs(topic string, events []hub.SharedEvent) error {
+	var conflict error
+	err := n.do("check ids", func(k *keyspace) {
+		t := n.cluster.topicOf(k, topic)
+		conflict = t.checkIDs(events)
+	})
+	return cmp.Or(err, conflict)
 }
 
 // Events implements hub.TopicStore.

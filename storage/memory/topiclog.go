@@ -56,7 +56,19 @@ func earlierEpochs(before []log.Position, latest log.Position) []log.Position {
 
 func (t *topicLog) tail() uint64 { return t.base + uint64(len(t.events)) }
 
-// append adds events, and returns their positions and the batch for followers.
+// checkIDs returns a *hub.IDConflictError if an event's id is retained with another content.
+func (t *topicLog) checkIDs(events []hub.SharedEvent) error {
+	for i := range events {
+		e := &events[i]
+		if offset, exists := t.ids[senderID{e.Sender, e.ID}]; e.Named && exists &&
+			t.events[offset-t.base-1].Digest() != e.Digest() {
+			return &hub.IDConflictError{Index: i}
+		}
+	}
+	return nil
+}
+
+// append adds events whose ids checkIDs has passed, and returns their positions and the batch for followers.
 func (t *topicLog) append(events []hub.SharedEvent, limits hub.TopicLimits) ([]log.Position, hub.EventBatch) {
 	now := time.Now()
 	batch := hub.EventBatch{Epoch: t.epoch}

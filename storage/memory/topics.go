@@ -46,11 +46,21 @@ func (s *Topics) AppendEvents(topic string, events []hub.SharedEvent, limits hub
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.topic(topic)
+	if err := t.checkIDs(events); err != nil {
+		return nil, err
+	}
 	places, batch := t.append(events, limits)
 	for _, f := range t.followers {
 		f.heard(batch)
 	}
 	return places, nil
+}
+
+// CheckIDs implements hub.TopicStore.
+func (s *Topics) CheckIDs(topic string, events []hub.SharedEvent) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.topic(topic).checkIDs(events)
 }
 
 // Events implements hub.TopicStore.

@@ -45,7 +45,7 @@ func (u *userQueue) tail() uint64 { return u.first + uint64(len(u.messages)) - 1
 func enqueue(
 	user func(name string) *userQueue, messages []hub.StoredMessage, limits hub.QueueLimits,
 ) ([]uint64, error) {
-	if err := checkLimits(user, messages, limits); err != nil {
+	if err := check(user, messages, limits); err != nil {
 		return nil, err
 	}
 	offsets := make([]uint64, len(messages))
@@ -55,8 +55,9 @@ func enqueue(
 	return offsets, nil
 }
 
-// checkLimits returns an error if one of the queues would exceed its limits with the messages.
-func checkLimits(user func(name string) *userQueue, messages []hub.StoredMessage, limits hub.QueueLimits) error {
+// check returns an error if one of the queues would exceed its limits with the messages, or if one of the messages has
+// the id of another.
+func check(user func(name string) *userQueue, messages []hub.StoredMessage, limits hub.QueueLimits) error {
 	type addition struct {
 		messages int
 		bytes    int64
@@ -69,7 +70,11 @@ func checkLimits(user func(name string) *userQueue, messages []hub.StoredMessage
 		u.sweep(m.QueuedAt.Add(-idTTL))
 		key := [3]string{m.User, m.Sender, m.ID}
 		if m.Named {
-			if _, exists := u.ids[senderID{m.Sender, m.ID}]; exists || named[key] {
+			offset, exists := u.ids[senderID{m.Sender, m.ID}]
+			if exists && u.messages[offset-u.first].Digest() != m.Digest() {
+				return &hub.IDConflictError{Index: i}
+			}
+			if exists || named[key] {
 				continue
 			}
 			named[key] = true
@@ -78,12 +83,12 @@ func checkLimits(user func(name string) *userQueue, messages []hub.StoredMessage
 		a.messages++
 		a.bytes += int64(len(m.Payload))
 		additions[m.User] = a
-		check := func() error {
+		full := func() error {
 			return hub.QueueFull(m.User, int(u.tail()-u.head)+a.messages, u.waitingBytes()+a.bytes, limits)
 		}
-		if err := check(); err != nil {
+		if err := full(); err != nil {
 			u.expire(m.QueuedAt, len(u.messages)) // expired messages do not count
-			if err := check(); err != nil {
+			if err := full(); err != nil {
 				return err
 			}
 		}

@@ -32,7 +32,7 @@ var queueExpire string
 var queueSummary string
 
 var (
-	queueAddScript     = newReplicated(queueLib, queueAdd)
+	queueAddScript     = newReplicated(contentLib, queueLib, queueAdd)
 	queuePageScript    = newScript(queueLib, queuePage)
 	queueAckScript     = newScript(queueLib, queueAck)
 	queueExpireScript  = newScript(queueLib, queueExpire)
@@ -73,7 +73,7 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, limits hub.QueueLimits) ([
 		strconv.Itoa(limits.Messages), strconv.FormatInt(limits.Bytes, 10), millis(idTTL))
 	for i := range messages {
 		m := &messages[i]
-		raw, err := json.Marshal(m)
+		raw, err := encodeMessage(m)
 		if err != nil {
 			return nil, err
 		}
@@ -90,6 +90,8 @@ func (s *Store) Enqueue(messages []hub.StoredMessage, limits hub.QueueLimits) ([
 		return nil, err
 	case len(out) == 4 && out[0] == "full":
 		return nil, hub.QueueFull(out[1], int(number(out[2])), int64(number(out[3])), limits)
+	case len(out) == 2 && out[0] == "conflict":
+		return nil, idConflict(int64(number(out[1])), nil)
 	case len(out) != len(messages):
 		return nil, errAnswer
 	}

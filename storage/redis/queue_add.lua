@@ -2,7 +2,7 @@
 -- ARGV: fresh epoch, limits of messages and bytes in a queue, how long ids are remembered (ms),
 --       then for each message: user, key of its id ('': none), queued at, expires at (ms), bytes, JSON
 -- Returns the epoch, and each message's offset; or the epoch, 'full', the user, and the messages and bytes that its
--- queue would have.
+-- queue would have; or the epoch, 'conflict', and the number of the first message whose id is bound to another content.
 local epoch = epochOf(ARGV[1])
 local maxMessages, maxBytes, idTTL = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local users, order, new = {}, {}, {}
@@ -16,7 +16,12 @@ for i = 5, #ARGV, 6 do
 	end
 	sweep(u, queued - idTTL)
 	local named = name .. '\0' .. key
-	if key == '' or not (new[named] or redis.call('HGET', P .. 'i:' .. name, key)) then
+	local existing = key ~= '' and redis.call('HGET', P .. 'i:' .. name, key)
+	if existing and differs(entry(u, existing).json, ARGV[i + 5]) then
+		for _, changed in ipairs(order) do save(changed) end
+		return { epoch, 'conflict', tostring((i + 1) / 6) }
+	end
+	if key == '' or not (new[named] or existing) then
 		if key ~= '' then new[named] = true end
 		u.added, u.addedBytes = u.added + 1, u.addedBytes + bytes
 		local function full() return u.tail - u.head + u.added > maxMessages or u.bytes + u.addedBytes > maxBytes end

@@ -2,9 +2,12 @@
 -- KEYS: meta, log, ids, ephemerals
 -- ARGV: channel, fresh epoch, retention of events (number, bytes, ms) and of ephemerals (number, ms), now (ms),
 --       then for each event: kind (n: named, e: ephemeral, -: neither), key, size, JSON
--- Returns the epoch, and each event's offset (0: it has none).
+-- Returns the epoch, and each event's offset (0: it has none); or 'conflict', and the number of the first event whose id
+-- is bound to another content.
 local meta, log, ids, ephemerals = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local maxEvents, maxBytes, ttl, now = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[8])
+local other = conflict(log, ids)
+if other > 0 then return { 'conflict', other } end
 local epoch, tail, base, bytes = open(meta, ARGV[2])
 
 local out, published, first = { epoch }, {}, 0

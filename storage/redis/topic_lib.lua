@@ -43,3 +43,14 @@ local function trimEphemerals(ephemerals, limit, ttl)
 	table.sort(versions, function(a, b) return a[1] < b[1] end)
 	for i = 1, #versions - math.floor(limit * 0.9) do redis.call('HDEL', ephemerals, versions[i][2]) end
 end
+
+-- conflict returns the number of the first event in the arguments of topic_append.lua whose id is bound to another
+-- content, or 0.
+local function conflict(log, ids)
+	for i = 9, #ARGV, 4 do
+		local existing = ARGV[i] == 'n' and redis.call('HGET', ids, ARGV[i + 1])
+		local entry = existing and redis.call('XRANGE', log, existing .. '-0', existing .. '-0')[1]
+		if entry and differs(entry[2][2], ARGV[i + 3]) then return (i - 5) / 4 end
+	end
+	return 0
+end

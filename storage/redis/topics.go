@@ -24,12 +24,16 @@ var topicLib string
 //go:embed topic_append.lua
 var topicAppend string
 
+//go:embed topic_check.lua
+var topicCheck string
+
 //go:embed topic_page.lua
 var topicPage string
 
 var (
-	appendScript = newScript(topicLib, topicAppend)
-	pageScript   = newScript(topicLib, topicPage)
+	appendScript = newScript(contentLib, topicLib, topicAppend)
+	checkScript  = newScript(contentLib, topicLib, topicCheck)
+	pageScript   = newScript(contentLib, topicLib, topicPage)
 )
 
 // newEpoch returns an epoch for a log that needs a new one. It has the form of the hub's own, BOOT-N, because epochs
@@ -42,36 +46,25 @@ func newEpoch() string {
 
 // AppendEvents implements hub.TopicStore.
 func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, limits hub.TopicLimits) ([]log.Position, error) {
-	key := s.topicKey(topic)
-	args := append(make([]string, 0, 8+4*len(events)),
-		s.channel(key), newEpoch(),
-		strconv.Itoa(limits.Events), strconv.FormatInt(limits.Bytes, 10), millis(limits.TTL),
-		strconv.Itoa(limits.Ephemerals), millis(limits.EphemeralTTL),
-		strconv.FormatInt(time.Now().UnixMilli(), 10))
-	for i := range events {
-		e := &events[i]
-		raw, err := json.Marshal(e)
-		if err != nil {
-			return nil, err
-		}
-		kind, name := "-", ""
-		switch {
-		case e.Ephemeral:
-			kind, name = "e", e.Sender+"\x00"+e.Event
-		case e.Named:
-			kind, name = "n", e.Sender+"\x00"+e.ID
-		}
-		args = append(args, kind, name, strconv.Itoa(len(raw)), rueidis.BinaryString(raw))
+	keys, args, err := s.appendCall(topic, events, limits)
+	if err != nil {
+		return nil, err
 	}
-	out, err := s.run(appendScript, []string{key + ":m", key + ":l", key + ":i", key + ":e"}, args).ToArray()
+	out, err := s.run(appendScript, keys, args).ToArray()
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	if len(out) != 1+len(events) {
+	if len(out) < 2 {
 		return nil, errAnswer
 	}
 	epoch, err := out[0].ToString()
 	if err != nil {
+		return nil, errAnswer
+	}
+	if epoch == "conflict" {
+		return nil, idConflict(out[1].AsInt64())
+	}
+	if len(out) != 1+len(events) {
 		return nil, errAnswer
 	}
 	positions := make([]log.Position, len(events))
@@ -85,6 +78,58 @@ func (s *Store) AppendEvents(topic string, events []hub.SharedEvent, limits hub.
 		}
 	}
 	return positions, nil
+}
+
+// CheckIDs implements hub.TopicStore.
+func (s *Store) CheckIDs(topic string, events []hub.SharedEvent) error {
+	keys, args, err := s.appendCall(topic, events, hub.TopicLimits{})
+	if err != nil {
+		return err
+	}
+	n, err := s.run(checkScript, keys, args).AsInt64()
+	if err != nil {
+		return unavailable(err)
+	}
+	if n > 0 {
+		return idConflict(n, nil)
+	}
+	return nil
+}
+
+// idConflict returns the error for the n-th event or message of a call, as a script has returned n.
+func idConflict(n int64, err error) error {
+	if err != nil {
+		return errAnswer
+	}
+	return &hub.IDConflictError{Index: int(n - 1)}
+}
+
+// appendCall returns the keys and arguments of topic_append.lua.
+func (s *Store) appendCall(
+	topic string, events []hub.SharedEvent, limits hub.TopicLimits,
+) (keys, args []string, err error) {
+	key := s.topicKey(topic)
+	args = append(make([]string, 0, 8+4*len(events)),
+		s.channel(key), newEpoch(),
+		strconv.Itoa(limits.Events), strconv.FormatInt(limits.Bytes, 10), millis(limits.TTL),
+		strconv.Itoa(limits.Ephemerals), millis(limits.EphemeralTTL),
+		strconv.FormatInt(time.Now().UnixMilli(), 10))
+	for i := range events {
+		e := &events[i]
+		raw, err := encodeEvent(e)
+		if err != nil {
+			return nil, nil, err
+		}
+		kind, name := "-", ""
+		switch {
+		case e.Ephemeral:
+			kind, name = "e", e.Sender+"\x00"+e.Event
+		case e.Named:
+			kind, name = "n", e.Sender+"\x00"+e.ID
+		}
+		args = append(args, kind, name, strconv.Itoa(len(raw)), rueidis.BinaryString(raw))
+	}
+	return []string{key + ":m", key + ":l", key + ":i", key + ":e"}, args, nil
 }
 
 // Events implements hub.TopicStore.

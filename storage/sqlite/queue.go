@@ -85,7 +85,7 @@ func (e *enqueuing) check(messages []hub.StoredMessage, limits hub.QueueLimits) 
 			}
 			e.queues[m.User], additions[m.User] = &q, &addition{}
 		}
-		isNew, err := e.isNew(m)
+		isNew, err := e.isNew(m, i)
 		if err != nil {
 			return err
 		}
@@ -111,8 +111,9 @@ func (e *enqueuing) check(messages []hub.StoredMessage, limits hub.QueueLimits) 
 	return nil
 }
 
-// isNew reports whether a queue does not have the message yet.
-func (e *enqueuing) isNew(m *hub.StoredMessage) (bool, error) {
+// isNew reports whether a queue does not have the message yet, which is the call's i-th. Errors: *hub.IDConflictError
+// if it has another one under its id.
+func (e *enqueuing) isNew(m *hub.StoredMessage, i int) (bool, error) {
 	if !m.Named {
 		return true, nil
 	}
@@ -121,8 +122,13 @@ func (e *enqueuing) isNew(m *hub.StoredMessage) (bool, error) {
 		return false, nil
 	}
 	var offset int64
-	exists, err := e.w.scan([]any{&offset}, `SELECT offset FROM messages
+	var earlier hub.StoredMessage
+	exists, err := e.w.scan([]any{&offset, &earlier.Topic, &earlier.Event, &earlier.Payload},
+		`SELECT offset, topic, event, payload FROM messages
 		WHERE user = ? AND sender = ? AND id = ? AND named = 1`, m.User, m.Sender, m.ID)
+	if exists && earlier.Digest() != m.Digest() {
+		return false, &hub.IDConflictError{Index: i}
+	}
 	e.named[key] = uint64(offset)
 	return !exists, err
 }

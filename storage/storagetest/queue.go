@@ -35,6 +35,7 @@ func Queue(t *testing.T, open func(t testing.TB) hub.QueueStore,
 	t.Run("messages come back whole and in order", suite.order)
 	t.Run("summaries", suite.summaries)
 	t.Run("an id is accepted once", suite.duplicates)
+	t.Run("an id is bound to its content", suite.conflicts)
 	t.Run("acknowledging", suite.acknowledging)
 	t.Run("expiring", suite.expiring)
 	t.Run("a full queue refuses the whole batch", suite.fullQueue)
@@ -125,6 +126,31 @@ func (suite queueSuite) duplicates(t *testing.T) {
 	}
 	if p := read(t, s, "u", 0, 10); len(p.Messages) != 0 {
 		t.Errorf("%+v", p)
+	}
+}
+
+func (suite queueSuite) conflicts(t *testing.T) {
+	s := suite.open(t)
+	enqueue(t, s, message("u", "a"), message("u", "b"))
+	ack(t, s, "u", 1)
+	s = suite.reopen(t, s)
+	for _, id := range []string{"a", "b"} { // acknowledged, and waiting
+		payload, event, topic := message("u", id), message("u", id), message("u", id)
+		payload.Payload, event.Event, topic.Topic = json.RawMessage(`"other"`), "other", "other"
+		for i, m := range []hub.StoredMessage{payload, event, topic} {
+			var conflict *hub.IDConflictError
+			_, err := s.Enqueue([]hub.StoredMessage{message("v", "new"), m}, wide)
+			if !errors.As(err, &conflict) || conflict.Index != 1 {
+				t.Errorf("%s %d: %v", id, i, err)
+			}
+		}
+	}
+	foreign, unnamed := message("u", "a"), message("u", "a")
+	foreign.Sender, foreign.Payload = "another", json.RawMessage(`"other"`)
+	unnamed.Named, unnamed.Payload = false, json.RawMessage(`"other"`)
+	got := enqueue(t, s, message("u", "a"), message("u", "b"), foreign, unnamed, message("v", "new"))
+	if !reflect.DeepEqual(got, []uint64{1, 2, 3, 4, 1}) {
+		t.Errorf("offsets %v", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -25,6 +26,7 @@ func Topics(t *testing.T, open func(t testing.TB) hub.TopicStore) {
 	suite := topicSuite{open}
 	t.Run("events come back whole and in order", suite.order)
 	t.Run("an id is accepted once", suite.duplicates)
+	t.Run("an id is bound to its content", suite.conflicts)
 	t.Run("the oldest events are dropped", suite.retention)
 	t.Run("large topics come in pages", suite.pages)
 	t.Run("ephemeral events", suite.ephemerals)
@@ -84,6 +86,44 @@ func (suite topicSuite) duplicates(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, []uint64{1, 2, 1, 3, 4, 2, 5}) {
 		t.Errorf("offsets %v", got)
+	}
+}
+
+func (suite topicSuite) conflicts(t *testing.T) {
+	s := suite.open(t)
+	binary := named("bytes")
+	binary.Payload, binary.Bytes = nil, []byte{0, 1}
+	appendEvents(t, s, "t", topicLimits, event("x"), named("a"), binary)
+	otherPayload, otherName, otherBytes, asJSON := named("a"), named("a"), binary, binary
+	otherPayload.Payload = json.RawMessage(`1`)
+	otherName.Event = "f"
+	otherBytes.Bytes = []byte{0, 2}
+	asJSON.Bytes, asJSON.Payload = nil, json.RawMessage(`{"bytes":"AAE="}`) // equal for a reader of JSON
+	for i, e := range []hub.SharedEvent{otherPayload, otherName, otherBytes} {
+		batch := []hub.SharedEvent{event("y"), named("b"), e}
+		_, err := s.AppendEvents("t", batch, topicLimits)
+		for _, err := range []error{err, s.CheckIDs("t", batch)} {
+			var conflict *hub.IDConflictError
+			if !errors.As(err, &conflict) || conflict.Index != 2 {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+	}
+	ok := []hub.SharedEvent{named("a"), binary, asJSON, event("a"), named("b")}
+	if err := s.CheckIDs("t", ok); err != nil {
+		t.Error(err)
+	}
+	positions := appendEvents(t, s, "t", topicLimits, ok...) // nothing of the refused batches was stored
+	for i, want := range []uint64{2, 3, 3, 4, 5} {
+		if positions[i].Offset != want {
+			t.Errorf("offset %d of event %d, want %d", positions[i].Offset, i, want)
+		}
+	}
+	few := topicLimits
+	few.Events = 1
+	appendEvents(t, s, "t", few, event("z"))
+	if got := appendEvents(t, s, "t", topicLimits, otherPayload); got[0].Offset != 7 { // "a" is not retained
+		t.Errorf("a forgotten id is at %v", got)
 	}
 }
 
