@@ -130,7 +130,7 @@ func TestBurstsOnSocketsAreThrottled(t *testing.T) {
 					}
 				}
 				wantThrottled(t, reply, "events_per_second", 2, 500)
-				c.send(`["1","c","lobby","at",{"ephemeral":true}]`)
+				c.send(`["1","c","lobby","at",{"_duckwire":{"ephemeral":true}}]`)
 				if reply := c.until(`["1","c","lobby","phx_reply"`); !strings.Contains(reply, `"status":"ok"`) {
 					t.Errorf("cursors have a rate of their own: %s", reply)
 				}
@@ -187,7 +187,7 @@ func TestCursorsAreOfASession(t *testing.T) {
 			t.Errorf("the other session's cursor: %s", reply)
 		}
 		// the latter is not ephemeral, whatever it says
-		for _, event := range []string{`"get_status",{}`, `"code_change",{"changes":[],"ephemeral":true}`} {
+		for _, event := range []string{`"get_status",{}`, `"code_change",{"changes":[],"_duckwire":{"ephemeral":true}}`} {
 			for n := range 40 {
 				b.send(fmt.Sprintf(`["1","s%d","code:project:1",%s]`, n, event))
 			}

@@ -423,22 +423,23 @@ func TestSocketPushesDurableEvents(t *testing.T) {
 			}
 		}
 	}
-	kept := push(`{"durable":true,"to":["ada","ci"],"n":1}`)
+	kept := push(`{"_duckwire":{"durable":true,"to":["ada","ci"]},"n":1}`)
 	if kept.Status != "error" || kept.Response.Reason != "forbidden" {
 		t.Errorf("without the right for each: %+v", kept)
 	}
-	kept = push(`{"durable":true,"to":["ada"],"n":2}`)
+	kept = push(`{"_duckwire":{"durable":true,"to":["ada"]},"n":2}`)
 	page := call[queueJSON](s, 200, "GET", messagesPath, "", as(t, "ada"))
 	if kept.Status != "ok" || len(page.Messages) != 1 || page.Messages[0].ID != kept.Response.ID ||
 		page.Messages[0].Topic != "t:1" || page.Messages[0].Event != "review" {
 		t.Errorf("%+v left %+v", kept, page)
 	}
-	for _, payload := range []string{`{"durable":true}`, `{"durable":true,"to":"ada"}`, `{"durable":true,"to":[7]}`} {
-		if r := push(payload); r.Response.Reason != "invalid" || r.Response.Field != "to" {
-			t.Errorf("%s: %+v", payload, r)
+	for _, reserved := range []string{`"durable":true`, `"durable":true,"to":"ada"`, `"durable":true,"to":[7]`, `"to":["ada"]`} {
+		r := push(`{"_duckwire":{` + reserved + `}}`)
+		if r.Response.Reason != "invalid" || r.Response.Field != "_duckwire.to" {
+			t.Errorf("%s: %+v", reserved, r)
 		}
 	}
-	for _, payload := range []string{`{"to":"ada"}`, `{"to":["ada"],"durable":"yes"}`, `[1]`} {
+	for _, payload := range []string{`{"to":["ada"],"durable":true}`, `[1]`} {
 		if r := push(payload); r.Status != "ok" {
 			t.Errorf("%s: %+v", payload, r)
 		}

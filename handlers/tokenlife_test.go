@@ -168,7 +168,7 @@ func TestTokenRefreshedOnEachTransport(t *testing.T) {
 				for got := ended(t, control); got != "4001"; got = ended(t, control) { // the first token has expired
 					wantPrefix(t, got, `[null,null,"phoenix","token_expiring"`)
 				}
-				c.send(`["0","10","kept","say",{"ephemeral":true}]`)
+				c.send(`["0","10","kept","say",{"_duckwire":{"ephemeral":true}}]`)
 				got := c.next() + c.next()
 				if !strings.Contains(got, `"say"`) || !strings.Contains(got, `"status":"ok"`) {
 					t.Fatal(got)

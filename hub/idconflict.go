@@ -46,13 +46,12 @@ func fieldPrefix(name string) string {
 	return name + "."
 }
 
-// Digest returns a digest of what the event's id is bound to: its name and its payload.
-func (e *SharedEvent) Digest() string {
-	payload := e.Payload
-	if e.Bytes != nil {
-		payload = bytesPayload(e.Bytes)
+// digest returns a digest of what the checked event's id is bound to.
+func (in *EventInput) digest() string {
+	if in.Content != nil {
+		return digest(in.Event, in.Content)
 	}
-	return digest(e.Event, payload)
+	return digest(in.Event, in.Payload)
 }
 
 // Digest returns a digest of what the message's id is bound to: its topic, its event's name and its payload.

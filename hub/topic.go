@@ -21,10 +21,11 @@ import (
 // EventInput is one event to be published.
 type EventInput struct {
 	// ID makes publishing idempotent: an id of the same sender is published once, while the first event is retained. It
-	// is bound to the event's name and payload: with others it is an ErrConflict. "": an id is generated.
+	// is bound to the event's name and Content: with others it is an ErrConflict. "": an id is generated.
 	ID        string
 	Event     string          // the name (ValidName)
 	Payload   json.RawMessage // any JSON value; nil is {}
+	Content   json.RawMessage // what ID is bound to if the server has added to the Payload, such as a time; nil: Payload
 	Bytes     []byte          // the payload of a binary event, instead of Payload; in JSON it is {"bytes": BASE64}
 	Ephemeral bool            // without history and position: only the newest of each sender and name is retained
 	Durable   bool            // is stored in the queues of those users in To who do not read the topic
@@ -45,9 +46,9 @@ type topic struct {
 	name string // static, as hub is
 	hub  *Hub
 
-	ids      map[eventKey]*log.Event // retained events that have an id of their sender's
-	lastUsed time.Time               // of the last publish, or of the last time that a reader was closed
-	dropped  bool                    // not in the registry any more: callers must look the topic up again
+	ids      map[eventKey]boundID // ids of retained events that their sender has given
+	lastUsed time.Time            // of the last publish, or of the last time that a reader was closed
+	dropped  bool                 // not in the registry any more: callers must look the topic up again
 
 	eph              ephemerals
 	ephemeralVersion atomic.Uint64 // eph.version, for readers without the lock
@@ -59,6 +60,12 @@ type topic struct {
 }
 
 type eventKey struct{ sender, id string }
+
+// boundID is what an id of a sender's stands for.
+type boundID struct {
+	offset uint64
+	digest string // EventInput.digest
+}
 
 // publish appends events to the log of a single node, all or none. Errors: *IDConflictError; ErrClosed means that the
 // topic was dropped: the caller must look it up again.
@@ -92,8 +99,7 @@ func (t *topic) checkIDs(sender string, events []EventInput) error {
 		if in.ID == "" || in.Ephemeral {
 			continue
 		}
-		earlier := t.ids[eventKey{sender, in.ID}]
-		if earlier != nil && (earlier.Name != in.Event || !bytes.Equal(earlier.Payload(), in.Payload)) {
+		if earlier, used := t.ids[eventKey{sender, in.ID}]; used && earlier.digest != in.digest() {
 			return &IDConflictError{Index: i}
 		}
 	}
@@ -106,8 +112,8 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	key := eventKey{sender, in.ID}
 	if in.ID == "" {
 		in.ID = ulid.Make().String()
-	} else if earlier := t.ids[key]; earlier != nil && !in.Ephemeral {
-		return Published{ID: in.ID, Position: t.Position(earlier.Offset).String()}
+	} else if earlier, used := t.ids[key]; used && !in.Ephemeral {
+		return Published{ID: in.ID, Position: t.Position(earlier.offset).String()}
 	}
 	ev := &log.Event{Name: in.Event, Time: now, Bytes: in.Bytes, Except: in.Except}
 	if in.Ephemeral {
@@ -123,9 +129,9 @@ func (t *topic) append(sender string, in *EventInput, now time.Time) Published {
 	t.hub.counts.events.Add(1)
 	if key.id != "" {
 		if t.ids == nil {
-			t.ids = make(map[eventKey]*log.Event)
+			t.ids = make(map[eventKey]boundID)
 		}
-		t.ids[key] = ev
+		t.ids[key] = boundID{ev.Offset, in.digest()}
 		ev.Sender, ev.ID = sender, in.ID
 	}
 	return Published{ID: in.ID, Position: position}
@@ -218,6 +224,13 @@ func (in *EventInput) check(field string, l *Limits) error {
 			return errs.Invalid(field+"payload", "%v", err)
 		}
 		in.Payload, size = payload, len(payload)
+	}
+	if in.Content != nil {
+		content, err := compactJSON(in.Content)
+		if err != nil {
+			return errs.Invalid(field+"payload", "%v", err)
+		}
+		in.Content = content
 	}
 	if size > l.MessageBytes {
 		return &errs.LimitError{

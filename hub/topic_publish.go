@@ -63,7 +63,7 @@ func (h *Hub) CheckEvents(events []EventInput) error {
 		if in.ID == "" || in.Ephemeral || len(events) == 1 {
 			continue
 		}
-		if !ids.use(idUse{id: in.ID}, digest(in.Event, in.Payload)) {
+		if !ids.use(idUse{id: in.ID}, in.digest()) {
 			return idConflict(fieldPrefix(field))
 		}
 	}
@@ -144,6 +144,9 @@ func sharedEvents(sender string, events []EventInput, now time.Time) []SharedEve
 		shared[i] = SharedEvent{
 			ID: in.ID, Named: in.ID != "" && !in.Ephemeral, Sender: sender, Event: in.Event, Bytes: in.Bytes,
 			Except: in.Except, Ephemeral: in.Ephemeral, Millis: now.UnixMilli(),
+		}
+		if shared[i].Named {
+			shared[i].Digest = in.digest()
 		}
 		if in.ID == "" {
 			shared[i].ID = ulid.Make().String()

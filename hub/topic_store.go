@@ -39,6 +39,7 @@ type TopicLimits struct {
 
 // SharedEvent is an event as the store of several nodes has it.
 type SharedEvent struct {
+	Digest    string          `json:"digest,omitempty"` // of what a Named event's id is bound to; the first member
 	ID        string          `json:"id"`
 	Named     bool            `json:"named,omitempty"` // the id is the sender's own, so it is unique for that sender
 	Sender    string          `json:"sender,omitempty"`

@@ -66,7 +66,7 @@ func (a *analyses) start(ctx context.Context, m *socket.Message, events analysis
 		Type  string             `json:"type"`
 		Files []hub.AnalysisFile `json:"files"`
 	}
-	if err := m.Decode(&p); err != nil {
+	if err := p.decode(m, &p); err != nil {
 		return err
 	}
 	return a.stream(ctx, m, &p.modelParams, &analysisInput{Type: p.Type, Files: p.Files, Options: p.Options}, events)
@@ -83,7 +83,7 @@ func (a *analyses) ofCode(ctx context.Context, m *socket.Message, events analysi
 		Language string          `json:"language"`
 		Context  json.RawMessage `json:"context"`
 	}
-	if err := m.Decode(&p); err != nil {
+	if err := p.decode(m, &p); err != nil {
 		return err
 	}
 	if p.Code == nil {

@@ -438,9 +438,17 @@ func TestChangesGoToTheOthersInOrder(t *testing.T) {
 	if p := a.want("code_updated"); fmt.Sprint(p["changes"]) != "[1 2]" || p["user_id"] != "b" {
 		t.Errorf("an array came as %v", p)
 	}
-	first := again.ok(project, "code_change", `{"id":"once","changes":1}`)
-	if second := again.ok(project, "code_change", `{"id":"once","changes":1}`); first["position"] != second["position"] {
+	const once = `{"_duckwire":{"id":"once"},"id":"lamp","changes":1}`
+	first := again.ok(project, "code_change", once)
+	if second := again.ok(project, "code_change", once); first["position"] != second["position"] {
 		t.Errorf("sent twice: %v, %v", first, second)
+	}
+	if p := a.want("code_updated"); p["id"] != "lamp" || p["_duckwire"] != nil {
+		t.Errorf("came as %v", p)
+	}
+	other := `{"_duckwire":{"id":"once"},"id":"lamp","changes":2}`
+	if status, r := again.reply(again.send(project, "code_change", other)); status != "error" || r["reason"] != "conflict" {
+		t.Errorf("another change under the id: %s %v", status, r)
 	}
 }
 
@@ -611,7 +619,7 @@ func TestCodeBadPayloads(t *testing.T) {
 		{"cursor_position", `{"position":{"line":1,"column":0.5}}`, "position.column"},
 		{"code_change", `{}`, "changes"},
 		{"code_change", `null`, "changes"},
-		{"code_change", `{"id":"a b","changes":1}`, "id"},
+		{"code_change", `{"_duckwire":{"id":"a b"},"changes":1}`, "_duckwire.id"},
 		{"activity", `{}`, "state"},
 		{"activity", `{"state":"asleep"}`, "state"},
 	} {

@@ -20,7 +20,7 @@ func (a *completions) requestCompletion(ctx context.Context, m *socket.Message) 
 		Cursor   json.RawMessage `json:"cursor_position"`
 		FileType string          `json:"file_type"`
 	}
-	if err := m.Decode(&p); err != nil {
+	if err := p.decode(m, &p); err != nil {
 		return err
 	}
 	if p.Code == nil {
@@ -69,7 +69,7 @@ func (a *completions) complete(ctx context.Context, m *socket.Message) error {
 		FilePath string          `json:"file_path"`
 		Language string          `json:"language"`
 	}
-	if err := m.Decode(&p); err != nil {
+	if err := p.decode(m, &p); err != nil {
 		return err
 	}
 	req, err := p.request(hub.TextCompletion, fimBody(p.Prefix, p.Suffix))

@@ -74,11 +74,10 @@ func (h *conversationHandler) publish(ctx context.Context, m *socket.Message) er
 	if err := h.may(ctx, rights.ActionPublish); err != nil {
 		return err
 	}
-	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
-	if _, err := readPublishMembers(m, &in); err != nil {
+	if err := refuseDurable(m); err != nil {
 		return err
 	}
-	return publishOn(h.session.Topic(), h.c, m, in)
+	return publishOn(h.session.Topic(), h.c, m, inputOf(m))
 }
 
 // may checks the client's right to do a in the conversation.

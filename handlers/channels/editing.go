@@ -65,17 +65,13 @@ func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
 	}
-	in := hub.EventInput{Event: "code_updated", Bytes: m.Bytes, Except: h.c.Client()}
+	in := hub.EventInput{ID: m.Reserved.ID, Event: "code_updated", Bytes: m.Bytes, Except: h.c.Client()}
 	if m.Bytes == nil {
-		if _, err := readPublishMembers(m, &in); err != nil {
-			return err
-		}
-		in.Ephemeral = false
 		payload, err := changePayload(h.c.User(), m.Payload)
 		if err != nil {
 			return err
 		}
-		in.Payload = payload
+		in.Payload, in.Content = payload, m.Payload
 	}
 	err := publish(h.c, m, in)
 	var limit *errs.LimitError
@@ -107,7 +103,7 @@ func appendFrom(b []byte, user string, sent json.RawMessage) json.RawMessage {
 	b = jsonw.AppendString(append(b, `"user_id":`...), user)
 	for name, value := range jsonw.Members(sent) {
 		switch string(name) {
-		case "user_id", "timestamp", "id", "ephemeral":
+		case "user_id", "timestamp":
 		default:
 			b = append(jsonw.AppendKey(b, name), value...)
 		}

@@ -13,7 +13,7 @@ import (
 func (a *completions) generate(ctx context.Context, m *socket.Message) error {
 	var p modelParams
 	var g coding.Generation
-	if err := m.Decode(&p); err != nil {
+	if err := p.decode(m, &p); err != nil {
 		return err
 	}
 	if err := m.Decode(&g); err != nil {

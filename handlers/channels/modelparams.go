@@ -32,6 +32,18 @@ type modelParams struct {
 	Options   json.RawMessage `json:"options"`
 }
 
+// decode decodes a message's payload into v, which contains a. An id among the message's options counts as its id,
+// unless the payload has one.
+func (a *modelParams) decode(m *socket.Message, v any) error {
+	if err := m.Decode(v); err != nil {
+		return err
+	}
+	if jsonw.IsNull(a.ID) && m.Reserved.ID != "" {
+		a.ID = jsonw.AppendString(nil, m.Reserved.ID)
+	}
+	return nil
+}
+
 // modelOptions maps members of "options" to parameters of the model.
 var modelOptions = map[string]string{
 	"max_length": "max_tokens", "max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p",

@@ -3,9 +3,11 @@ package channels
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
@@ -37,37 +39,26 @@ type published struct {
 	Position string `json:"position,omitempty"`
 }
 
-// Handle publishes the message as an event, if the token allows it. Its payload may have "id", for idempotency,
-// "ephemeral": true, and "durable": true with "to", the users in whose queues it is stored.
+// Handle publishes the message as an event, if the token allows it. socket.Reserved tells how.
 func (h *publisher) Handle(ctx context.Context, m *socket.Message) error {
 	if err := h.c.Authorize(ctx, h.c.Topic(), rights.ActionPublish); err != nil {
 		return err
 	}
-	in := hub.EventInput{Event: m.Event, Payload: m.Payload, Bytes: m.Bytes}
-	durable, err := readPublishMembers(m, &in)
-	if err != nil {
+	in := inputOf(m)
+	in.Durable, in.To = m.Reserved.Durable, m.Reserved.To
+	if err := h.mayEnqueue(ctx, &in); err != nil {
 		return err
-	}
-	if durable {
-		if err := h.readDurable(ctx, m, &in); err != nil {
-			return err
-		}
 	}
 	return publish(h.c, m, in)
 }
 
-// readDurable reads the users of a durable payload, and checks the right to enqueue messages for them. In other
-// payloads "to" belongs to the application.
-func (h *publisher) readDurable(ctx context.Context, m *socket.Message, in *hub.EventInput) error {
-	var p struct {
-		To []string `json:"to"`
+// mayEnqueue checks the right to enqueue messages for the users of a durable event.
+func (h *publisher) mayEnqueue(ctx context.Context, in *hub.EventInput) error {
+	if len(in.To) == 0 {
+		return nil
 	}
-	if err := m.Decode(&p); err != nil {
-		return err
-	}
-	in.Durable, in.To = true, p.To
 	if err := h.c.Hub().CheckEvents([]hub.EventInput{*in}); err != nil {
-		return err
+		return reservedError(err)
 	}
 	for _, user := range in.To {
 		if err := h.c.Authorize(ctx, hub.UserTopic(user), rights.ActionQueue); err != nil {
@@ -75,6 +66,33 @@ func (h *publisher) readDurable(ctx context.Context, m *socket.Message, in *hub.
 		}
 	}
 	return nil
+}
+
+// inputOf returns the event that a message publishes, which is not durable.
+func inputOf(m *socket.Message) hub.EventInput {
+	return hub.EventInput{
+		ID: m.Reserved.ID, Event: m.Event, Payload: m.Payload, Bytes: m.Bytes, Ephemeral: m.Reserved.Ephemeral,
+	}
+}
+
+// refuseDurable returns an error for a durable message on a channel that stores nothing for users.
+func refuseDurable(m *socket.Message) error {
+	if m.Reserved.Durable || len(m.Reserved.To) > 0 {
+		return errs.Invalid(socket.ReservedMember+".durable", "events of this channel are not kept for users; "+
+			"publish it on a topic without a kind, or leave a message in the users' queues")
+	}
+	return nil
+}
+
+// reservedError names a field of hub.EventInput as the client did.
+func reservedError(err error) error {
+	var fault *errs.FieldError
+	if errors.As(err, &fault) && (fault.Field == "id" || fault.Field == "durable" || fault.Field == "to") {
+		return &errs.FieldError{
+			Field: socket.ReservedMember + "." + fault.Field, Reason: fault.Reason, Kind: fault.Kind,
+		}
+	}
+	return err
 }
 
 // publish publishes on the channel's topic, and replies with the position.
@@ -86,37 +104,8 @@ func publish(c *socket.Channel, m *socket.Message, in hub.EventInput) error {
 func publishOn(topic string, c *socket.Channel, m *socket.Message, in hub.EventInput) error {
 	out, err := c.Publish(topic, in)
 	if err != nil {
-		return err
+		return reservedError(err)
 	}
 	m.Reply(published{out.ID, out.Position})
 	return nil
-}
-
-// publishMembers are the members of a payload that determine how it is published. A payload that is not an object has
-// none.
-type publishMembers struct {
-	ID        json.RawMessage `json:"id"`
-	Ephemeral json.RawMessage `json:"ephemeral"`
-	Durable   json.RawMessage `json:"durable"`
-}
-
-func membersOf(m *socket.Message) (p publishMembers) {
-	if m.Bytes != nil || json.Unmarshal(m.Payload, &p) != nil {
-		return publishMembers{}
-	}
-	return p
-}
-
-// readPublishMembers reads them. durable requests that the event is stored for users, which not every channel supports.
-func readPublishMembers(m *socket.Message, in *hub.EventInput) (durable bool, err error) {
-	p := membersOf(m)
-	var id string
-	if json.Unmarshal(p.ID, &id) == nil && id != "" { // an id of another type belongs to the application
-		if err := hub.ValidName("id", id); err != nil {
-			return false, err
-		}
-		in.ID = id
-	}
-	in.Ephemeral = string(p.Ephemeral) == "true"
-	return string(p.Durable) == "true", nil
 }

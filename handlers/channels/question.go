@@ -44,7 +44,7 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 		return err
 	}
 	var p questionPayload
-	if err := m.Decode(&p); err != nil {
+	if err := p.decode(m, &p); err != nil {
 		return err
 	}
 	q, err := h.readInquiry(&p)

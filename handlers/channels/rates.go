@@ -6,15 +6,14 @@ import (
 )
 
 // The rate limit that each kind's messages count against (socket.Rated). Events that a kind defines are listed, because
-// their payload's "ephemeral" and "durable" have no effect.
+// the options "ephemeral" and "durable" have no effect on them.
 
 // Rate implements socket.Rated.
 func (h *publisher) Rate(m *socket.Message) ratelimit.Kind {
-	p := membersOf(m)
 	switch {
-	case string(p.Durable) == "true":
+	case m.Reserved.Durable:
 		return ratelimit.Queue
-	case string(p.Ephemeral) == "true":
+	case m.Reserved.Ephemeral:
 		return ratelimit.Cursors
 	}
 	return ratelimit.Events
@@ -54,7 +53,7 @@ func (h *conversationHandler) Rate(m *socket.Message) ratelimit.Kind {
 	case "follow", "cancel_processing", "get_history", "new_conversation", "set_context", "set_llm_preference":
 		return ratelimit.Events
 	}
-	if string(membersOf(m).Ephemeral) == "true" {
+	if m.Reserved.Ephemeral {
 		return ratelimit.Cursors
 	}
 	return ratelimit.Events

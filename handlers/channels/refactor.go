@@ -15,7 +15,7 @@ import (
 func (a *completions) refactor(ctx context.Context, m *socket.Message) error {
 	var p modelParams
 	var r coding.Refactoring
-	if err := m.Decode(&p); err != nil {
+	if err := p.decode(m, &p); err != nil {
 		return err
 	}
 	if err := m.Decode(&r); err != nil {

@@ -156,12 +156,10 @@ func (h *statusHandler) report(ctx context.Context, m *socket.Message) error {
 	if p.Metadata[0] != '{' {
 		return errs.Invalid("metadata", "must be an object")
 	}
+	p.Timestamp = ""
+	in := hub.EventInput{ID: m.Reserved.ID, Event: statusEvent, Content: encodeJSON(p)}
 	p.Timestamp = now()
-	in := hub.EventInput{Event: statusEvent}
-	if _, err := readPublishMembers(m, &in); err != nil {
-		return err
-	}
-	in.Payload, in.Ephemeral = encodeJSON(p), false
+	in.Payload = encodeJSON(p)
 	return publish(h.c, m, in)
 }
 

@@ -19,18 +19,17 @@ const MaxBinaryField = 255
 // ErrBinaryField means that a string is too long for a binary frame.
 var ErrBinaryField = errors.New("a binary frame has no room for a string of more than 255 bytes")
 
-// AppendText appends a text frame. joinRef and ref are JSON values, nil for null; payload is a JSON object. V1 has no
-// join_ref.
+// AppendText appends a text frame. joinRef, ref and payload are JSON values, nil for null. V1 has no join_ref.
 func AppendText[T ~string | ~[]byte](
 	dst []byte, v Version, joinRef, ref []byte, topic, event T, payload []byte,
 ) []byte {
 	if v == V1 {
 		dst = appendHeadV1(dst, topic, event)
-		dst = append(dst, payload...)
+		dst = jsonw.AppendRaw(dst, payload)
 		return appendTailV1(dst, ref)
 	}
 	dst = appendHead(dst, joinRef, ref, topic, event)
-	dst = append(dst, payload...)
+	dst = jsonw.AppendRaw(dst, payload)
 	return append(dst, ']')
 }
 

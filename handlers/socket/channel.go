@@ -288,8 +288,12 @@ func (c *Channel) callHandler(ctx context.Context, m *Message) error {
 	if m.Event == eventAccessToken {
 		return c.refreshToken(ctx, m)
 	}
+	invalid := m.takeReserved()
 	if err := c.takeRate(m); err != nil {
 		return err
+	}
+	if invalid != nil {
+		return invalid
 	}
 	return c.handler.Handle(ctx, m)
 }

@@ -210,14 +210,13 @@ func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 			return seal(buf, opBinary)
 		}
 	}
-	payload := asObject(ev.Payload())
+	payload := ev.Payload()
 	buf := frameBuffer(len(payload))
 	return seal(phoenix.AppendText(buf, c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
 }
 
 // eventFrame encodes an event for this client only.
 func (c *Channel) eventFrame(event string, payload json.RawMessage, at log.Position) frame {
-	payload = asObject(payload)
 	buf := frameBuffer(len(payload))
 	return seal(phoenix.AppendText(buf, c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
 }
@@ -228,12 +227,4 @@ func (c *Channel) refSlot(at log.Position) []byte {
 		return nil
 	}
 	return append(at.Append([]byte{'"'}), '"')
-}
-
-// asObject wraps a payload that is not an object, because the official client reads members of every payload.
-func asObject(payload json.RawMessage) json.RawMessage {
-	if len(payload) > 0 && payload[0] == '{' {
-		return payload
-	}
-	return append(append([]byte(`{"payload":`), jsonw.AppendRaw(nil, payload)...), '}')
 }

@@ -131,7 +131,6 @@ func (t *streamSource) frame(c *Channel, item *log.Item) frame {
 	if name == "" {
 		return nil
 	}
-	data = asObject(data)
 	ref := c.refSlot(log.Position{Epoch: t.reader.Epoch(), Offset: item.To})
 	f := seal(phoenix.AppendText(frameBuffer(len(data)), c.socket.version, nil, ref, c.topic, name, data), opText)
 	if t.shared && len(f) <= maxShared {

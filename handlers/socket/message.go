@@ -10,9 +10,10 @@ import (
 
 // Message is one message of a client to a channel that it has joined.
 type Message struct {
-	Event   string
-	Payload json.RawMessage // any JSON value; nil for a binary message
-	Bytes   []byte          // payload of a binary message; nil for JSON
+	Event    string
+	Payload  json.RawMessage // any JSON value; nil for a binary message
+	Bytes    []byte          // payload of a binary message; nil for JSON
+	Reserved Reserved        // from the payload's member "_duckwire", which Payload does not have
 
 	channel *Channel
 	ref     json.RawMessage

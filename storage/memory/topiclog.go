@@ -61,7 +61,7 @@ func (t *topicLog) checkIDs(events []hub.SharedEvent) error {
 	for i := range events {
 		e := &events[i]
 		if offset, exists := t.ids[senderID{e.Sender, e.ID}]; e.Named && exists &&
-			t.events[offset-t.base-1].Digest() != e.Digest() {
+			t.events[offset-t.base-1].Digest != e.Digest {
 			return &hub.IDConflictError{Index: i}
 		}
 	}

@@ -93,7 +93,7 @@ export class Cursors<T extends object> {
       return
     }
     this.#last = performance.now()
-    const payload = { ...this.#next, client: this.#client, ephemeral: true }
+    const payload = { ...this.#next, client: this.#client, _duckwire: { ephemeral: true } }
     this.#next = undefined
     this.#channel.send(this.#event, payload).catch(() => {}) // a later cursor replaces it
   }
