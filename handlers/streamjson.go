@@ -170,7 +170,7 @@ func eventViews(items []log.Item, epoch string) []eventView {
 	var views []eventView
 	for i := range items {
 		ev := items[i].Event
-		if ev == nil || ev.Kind == log.OpenEvent || ev.Kind == log.EndEvent {
+		if ev == nil || ev.Kind == log.OpenEvent || ev.Kind == log.AskedEvent || ev.Kind == log.EndEvent {
 			continue
 		}
 		at := log.Position{Epoch: epoch, Offset: items[i].To}

@@ -109,6 +109,6 @@ func topicPositions(text string, n int, many bool) (log.Vector, error) {
 	if many {
 		return log.ParseVector(text, n)
 	}
-	p, err := log.ParsePosition(text)
-	return log.Vector{p}, err
+	p, err := log.ParsePlaces(text) // a socket's position may mention streams, too
+	return log.Vector{p.Topic}, err
 }

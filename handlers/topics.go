@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -137,10 +138,11 @@ type historyView struct {
 // history answers with the buffered events after a position, at most ?limit=. With ?wait= it waits for the first.
 func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) error {
 	q := r.URL.Query()
-	p, err := parsePosition(resumeFrom(r), log.Position{})
+	from, err := topicPositions(cmp.Or(resumeFrom(r), "0"), 1, false)
 	if err != nil {
 		return err
 	}
+	p := from[0]
 	limit, err := intParam(q, "limit", 100, 1, s.hub.Limits().HistoryEvents)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"encoding/json"
 	"sync/atomic"
 	"time"
 
@@ -98,6 +99,25 @@ type account struct {
 	made      int
 	unwatched int // of those made, while nobody watched
 	endedBy   string
+}
+
+// Asked returns StreamSpec.Asked, or nil if there was none. It is the first entry of the log, so it is stored, and known
+// on all nodes, with the text.
+func (s *Stream) Asked() json.RawMessage {
+	s.log.Lock()
+	defer s.log.Unlock()
+	if first := s.log.First(); first != nil && first.Kind == log.AskedEvent {
+		return first.Data
+	}
+	return nil
+}
+
+// Alias returns the id that the owner gave the stream (StreamSpec.Alias), or "".
+func (s *Stream) Alias() string {
+	if len(s.aliases) == 0 {
+		return ""
+	}
+	return s.aliases[0].id
 }
 
 // Watch opens a reader after p, which counts as a watcher until it is closed. The reset says why it could not start

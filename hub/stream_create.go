@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/lock"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // errStillDeleting: the store has yet to delete an earlier stream of the same id.
@@ -29,6 +31,7 @@ type StreamSpec struct {
 	Idle        IdlePolicy
 	Slot        string // a slot of the owner's holds at most one unfinished stream; "": none
 	Supersede   Supersede
+	Asked       json.RawMessage // a JSON value of the caller's, which Stream.Asked returns on all nodes; nil: none
 
 	provided  bool   // this node's provider writes it
 	requestID string // of the request that starts it; "" if it has none
@@ -73,6 +76,7 @@ func (h *Hub) newStream(spec *StreamSpec, meta *CompletionMeta) (s *Stream, old 
 	} else if had != nil {
 		return sameStream(had, s)
 	}
+	h.logBytes.Add(s.log.Size())
 	if h.recorder.isDeleting(s.ID) {
 		s.unregister(false)
 		return nil, false, errStillDeleting
@@ -108,6 +112,9 @@ func (h *Hub) queuedStream(spec *StreamSpec, meta *CompletionMeta) *Stream {
 	}
 	s.log.SetClass(lock.Stream)
 	s.log.Init(h.epochs.Next(), nil, &h.encoded)
+	if spec.Asked != nil {
+		s.log.Append(&log.Event{Kind: log.AskedEvent, Name: AskedName, Data: spec.Asked, Time: s.created})
+	}
 	if spec.Slot != "" {
 		s.slot = slotKey{spec.Owner, spec.Slot}
 	}

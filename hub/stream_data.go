@@ -27,9 +27,12 @@ const (
 	FinishName = "finish"
 )
 
+// AskedName is the name of the entry that Stream.Asked returns (log.AskedEvent).
+const AskedName = "asked"
+
 // StreamData appends the JSON data of one item of a stream to dst, and returns it with the name of its event: {"text",
 // "at"} for a chunk, with what the upstream sent if that was more than text, the ending for an end, and a structured
-// entry as its producer sent it. The name is "" for an item that only OpenAI's formats show.
+// entry as its producer sent it. The name is "" for an item that this format does not show.
 func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 	ev := item.Event
 	switch {
@@ -37,7 +40,7 @@ func StreamData(item *log.Item, dst []byte) (name string, data []byte) {
 		return ChunkName, append(appendChunk(item, append(dst, '{')), '}')
 	case ev.Kind == log.EndEvent:
 		return EndName, append(dst, ev.Data...)
-	case ev.Kind == log.OpenEvent:
+	case ev.Kind == log.OpenEvent || ev.Kind == log.AskedEvent:
 		return "", nil
 	case ev.Kind == log.ChunkEvent && len(item.Text) > 0:
 		dst = appendChunk(item, append(dst, '{'))

@@ -26,7 +26,17 @@ func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage
 	if scope, id := scopeOf(c.Topic()); scope != "" {
 		c.Set(scope+"_id", id)
 	}
-	return &analysisHandler{publisher: publisher{c}, analyses: newAnalyses(c, k.begin)}, c.Subscribe(c.Topic())
+	if err := c.Subscribe(c.Topic()); err != nil {
+		return nil, err
+	}
+	h := &analysisHandler{publisher: publisher{c}, analyses: newAnalyses(c, k.begin, analysisChannelEvents)}
+	return h, goOn(c, h.analyses.goOn)
+}
+
+// analysisChannelEvents tells how the commands on analysis:* are answered.
+var analysisChannelEvents = map[string]analysisEvents{
+	"start_analysis": {last: projectEndEvents},
+	"analyze":        {last: codeEndEvents},
 }
 
 type analysisHandler struct {
@@ -37,9 +47,9 @@ type analysisHandler struct {
 func (h *analysisHandler) Handle(ctx context.Context, m *socket.Message) error {
 	switch m.Event {
 	case "start_analysis":
-		return h.analyses.start(ctx, m, analysisEvents{last: projectEndEvents})
+		return h.analyses.start(ctx, m)
 	case "analyze":
-		return h.analyses.ofCode(ctx, m, analysisEvents{last: codeEndEvents})
+		return h.analyses.ofCode(ctx, m)
 	case "cancel_analysis", "cancel":
 		return cancel(ctx, h.c, m)
 	case "get_status":

@@ -82,7 +82,7 @@ func TestProjectAnalysis(t *testing.T) {
 	if end["status"] != "success" || end["total_files"] != 2. || end["project_id"] != "42" || end["analysis_id"] != id {
 		t.Errorf("the end is %v", end)
 	}
-	if st := c.ok(analysed, "get_status", fmt.Sprintf(`{"analysis_id":%q}`, id)); st["status"] != "completed" {
+	if st := c.ok(analysed, "get_status", fmt.Sprintf(`{"analysis_id":%q}`, id)); st["status"] != "done" {
 		t.Errorf("the status is %v", st)
 	}
 	// On another socket, from the middle on: what follows, and the same end.

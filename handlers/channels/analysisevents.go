@@ -60,7 +60,9 @@ func (t *analysisRenderer) result(f *coding.Findings) map[string]any {
 
 // open returns the common members of a payload: the analysis, and the position to resume from after it.
 func (t *analysisRenderer) open(at log.Position) map[string]any {
-	p := map[string]any{"analysis_id": t.stream.ID, "request_id": t.stream.ID, "timestamp": now()}
+	p := map[string]any{
+		"id": answerID(t.stream), "analysis_id": t.stream.ID, "request_id": t.stream.ID, "timestamp": now(),
+	}
 	if at.Epoch != "" {
 		p["position"] = at.String()
 	}

@@ -8,9 +8,11 @@ import (
 	"strings"
 
 	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/coding"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
+	"github.com/duckwire/duckwire/hub/log"
 )
 
 // code is the kind of code:project:ID, code:file:ID and, by plain rules with the same events, any other code:… topic.
@@ -52,13 +54,25 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	if err := c.Subscribe(c.Topic()); err != nil {
 		return nil, err
 	}
+	h := &codeHandler{
+		publisher: publisher{c}, completions: newCompletions(c),
+		analyses: newAnalyses(c, k.begin, codeChannelAnalyses),
+	}
+	if err := goOn(c, h.goOn); err != nil {
+		return nil, err
+	}
 	shown, err := trackPresence(ctx, c, meta) // last: the others do not see whom the join refuses
 	if err != nil {
 		return nil, err
 	}
-	return &codeHandler{
-		publisher: publisher{c}, completions: newCompletions(c), analyses: newAnalyses(c, k.begin), present: shown,
-	}, nil
+	h.present = shown
+	return h, nil
+}
+
+// codeChannelAnalyses tells how the commands for analyses on code:* are answered.
+var codeChannelAnalyses = map[string]analysisEvents{
+	"request_analysis": codeChannelEvents("analysis_result"),
+	"analyze":          codeChannelEvents("analysis_complete"),
 }
 
 // scopeOf parses a topic KIND:SCOPE:ID. scope is "" if it is neither project nor file.
@@ -81,6 +95,14 @@ type codeHandler struct {
 // Left implements socket.Leaver.
 func (h *codeHandler) Left() { h.present.end() }
 
+// goOn continues what the client asked for before its connection was cut.
+func (h *codeHandler) goOn(s *hub.Stream, from log.Place) error {
+	if s.Kind == analysisKind {
+		return h.analyses.goOn(s, from)
+	}
+	return h.completions.goOn(s, from)
+}
+
 func (h *codeHandler) Handle(ctx context.Context, m *socket.Message) error {
 	switch m.Event {
 	case "request_completion":
@@ -91,10 +113,8 @@ func (h *codeHandler) Handle(ctx context.Context, m *socket.Message) error {
 		return h.completions.generate(ctx, m)
 	case "refactor":
 		return h.completions.refactor(ctx, m)
-	case "request_analysis":
-		return h.analyses.ofCode(ctx, m, codeChannelEvents("analysis_result"))
-	case "analyze":
-		return h.analyses.ofCode(ctx, m, codeChannelEvents("analysis_complete"))
+	case "request_analysis", "analyze":
+		return h.analyses.ofCode(ctx, m)
 	case "cancel", "cancel_completion", "cancel_analysis":
 		return cancel(ctx, h.c, m)
 	case "get_status":

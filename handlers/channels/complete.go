@@ -35,7 +35,7 @@ func (a *completions) requestCompletion(ctx context.Context, m *socket.Message) 
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p.modelParams, req, requestCompletionEvents)
+	return a.stream(ctx, m, &p.modelParams, req, &asked{Event: m.Event})
 }
 
 // fimBody returns the body of a request for the text between a prefix and a suffix.
@@ -80,17 +80,18 @@ func (a *completions) complete(ctx context.Context, m *socket.Message) error {
 	if req.ID == "" {
 		keep = unreadReplyTime
 	}
-	s, err := a.start(ctx, req, keep)
+	s, err := a.start(ctx, req, keep, &asked{Event: m.Event})
 	if err != nil {
 		return err
 	}
 	language := coding.LanguageOf(p.Language, p.FilePath)
-	_, err = a.c.Follow(s, log.Position{}, func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
+	render := func(dst []socket.Outgoing, item *log.Item) []socket.Outgoing {
 		if item.Event != nil && item.Event.Kind == log.EndEvent {
 			replySuggestions(m, s, readEnd(item.Event.Data), language)
 		}
 		return dst
-	})
+	}
+	_, err = a.c.Follow(socket.Following{Stream: s, Render: render, Transient: true}, log.Position{})
 	return err
 }
 
@@ -107,7 +108,7 @@ type suggestion struct {
 func replySuggestions(m *socket.Message, s *hub.Stream, e *streamEnd, language string) {
 	if e.Status != hub.StatusDone {
 		m.ReplyStatus("error", map[string]any{
-			"request_id": s.ID, "completion_id": s.ID, "error": e.text(), "reason": e.Error.Code,
+			"id": answerID(s), "request_id": s.ID, "completion_id": s.ID, "error": e.text(), "reason": e.Error.Code,
 		})
 		return
 	}
@@ -120,5 +121,5 @@ func replySuggestions(m *socket.Message, s *hub.Stream, e *streamEnd, language s
 			},
 		})
 	}
-	m.Reply(map[string]any{"request_id": s.ID, "completion_id": s.ID, "suggestions": list})
+	m.Reply(map[string]any{"id": answerID(s), "request_id": s.ID, "completion_id": s.ID, "suggestions": list})
 }

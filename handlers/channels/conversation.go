@@ -53,6 +53,9 @@ func (h *conversationHandler) sendState(created bool) error {
 	if err := h.c.Subscribe(h.session.Topic()); err != nil {
 		return err
 	}
+	if err := h.goOn(); err != nil {
+		return err
+	}
 	r, err := h.session.Record()
 	if err != nil {
 		return err

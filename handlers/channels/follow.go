@@ -22,43 +22,56 @@ type completionEvents struct {
 // followed are the streams that a channel follows, so that it does not follow one twice.
 type followed struct {
 	mu  sync.Mutex
-	ids map[string]bool
+	ids map[string]bool // true: for as long as the channel exists
 }
 
 // add returns false if the stream is followed already.
 func (f *followed) add(id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ids[id] {
+	if _, is := f.ids[id]; is {
 		return false
 	}
-	if f.ids == nil {
-		f.ids = make(map[string]bool)
-	}
-	f.ids[id] = true
+	f.setLocked(id, false)
 	return true
 }
 
+// keep is add for a stream that the channel's join goes on with. It is not followed again after its end, either: a
+// client that is not sure whether its request was heard pushes it again, and has got all of it by then.
+func (f *followed) keep(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.setLocked(id, true)
+}
+
+func (f *followed) setLocked(id string, keep bool) {
+	if f.ids == nil {
+		f.ids = make(map[string]bool)
+	}
+	f.ids[id] = keep
+}
+
+// remove removes a stream that has ended.
 func (f *followed) remove(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.ids, id)
+	if !f.ids[id] {
+		delete(f.ids, id)
+	}
 }
 
-// follow pushes a completion from p on: completion_chunk for text, completion_delta for chunks with more than text, and
-// its end.
-func (a *completions) follow(s *hub.Stream, p log.Position, events completionEvents) error {
-	if !a.followed.add(s.ID) {
-		return nil
+// unless removes the stream if err says that it could not be followed. It returns err.
+func (f *followed) unless(id string, err error) error {
+	if err != nil {
+		f.remove(id)
 	}
-	t := &completionRenderer{stream: s, events: events, over: func() { a.followed.remove(s.ID) }}
-	_, err := a.c.Follow(s, p, t.render)
 	return err
 }
 
 // completionRenderer encodes one stream for one client.
 type completionRenderer struct {
 	stream *hub.Stream
+	id     string // of the request (answerID)
 	events completionEvents
 	over   func()
 }
@@ -81,10 +94,18 @@ func (t *completionRenderer) render(dst []socket.Outgoing, item *log.Item) []soc
 	return dst
 }
 
+// open returns the members of every payload.
+func (t *completionRenderer) open() map[string]any {
+	return map[string]any{
+		"id": t.id, "completion_id": t.stream.ID, "request_id": t.stream.ID, "timestamp": now(),
+	}
+}
+
 // chunk returns the payload of text, of an upstream's chunk with more than text, or of both.
 func (t *completionRenderer) chunk(item *log.Item, at string) json.RawMessage {
 	b := make([]byte, 0, len(item.Text)+len(item.Text)/8+256)
-	b = jsonw.AppendString(append(b, `{"completion_id":`...), t.stream.ID)
+	b = jsonw.AppendString(append(b, `{"id":`...), t.id)
+	b = jsonw.AppendString(append(b, `,"completion_id":`...), t.stream.ID)
 	b = jsonw.AppendString(append(b, `,"request_id":`...), t.stream.ID)
 	if item.Text != nil {
 		b = jsonw.AppendString(append(b, `,"chunk":`...), item.Text)
@@ -100,7 +121,8 @@ func (t *completionRenderer) chunk(item *log.Item, at string) json.RawMessage {
 
 // end returns the last event.
 func (t *completionRenderer) end(e *streamEnd, at string) socket.Outgoing {
-	p := map[string]any{"completion_id": t.stream.ID, "request_id": t.stream.ID, "position": at, "timestamp": now()}
+	p := t.open()
+	p["position"] = at
 	event := t.events.done
 	if e.Status == hub.StatusDone {
 		p["usage"] = e.Usage

@@ -26,14 +26,19 @@ func (a *completions) generate(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p, req, completionEvents{
+	return a.stream(ctx, m, &p, req, &asked{Event: m.Event, Language: g.Language})
+}
+
+// generationEvents are the events of generated code in this language.
+func generationEvents(language string) completionEvents {
+	return completionEvents{
 		done: "generation_complete", failed: "generation_error",
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
 			answer := coding.ReadAnswer(string(s.State().Text))
-			out["code"], out["language"], out["explanation"] = answer.Code, g.Language, answer.Explanation
+			out["code"], out["language"], out["explanation"] = answer.Code, language, answer.Explanation
 			// The code includes its imports, and no alternatives were requested.
 			out["imports"], out["alternatives"] = []string{}, []string{}
 			out["finish_reason"] = e.FinishReason
 		},
-	})
+	}
 }

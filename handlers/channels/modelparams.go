@@ -1,7 +1,6 @@
 package channels
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
-	"github.com/duckwire/duckwire/hub/rights"
 )
 
 // reconnectTime is how long a completion continues without its client, unless the client sets another time: long enough
@@ -127,24 +125,6 @@ func (a *modelParams) position() (log.Position, error) {
 	return p, nil
 }
 
-// completions are the completions that one client requested on one channel.
-type completions struct {
-	c        *socket.Channel
-	followed followed
-}
-
-func newCompletions(c *socket.Channel) *completions { return &completions{c: c} }
-
-// start starts the completion, or attaches to the one that the same user started under the same id.
-func (a *completions) start(ctx context.Context, req *openai.Request, keep time.Duration) (*hub.Stream, error) {
-	if err := a.c.Authorize(ctx, a.c.Topic(), rights.ActionComplete); err != nil {
-		return nil, err
-	}
-	spec := req.Spec("completion", a.c.Identity(), hub.IdlePolicy{CancelAfter: keep})
-	s, _, err := a.c.Hub().Complete(&req.CompletionRequest, spec, hub.CompletionMeta{Kind: req.Kind, Model: req.Model})
-	return s, err
-}
-
 // resumed is the part of a reply for clients that sent "after".
 type resumed struct {
 	Recovered *bool           `json:"recovered,omitempty"` // no entry after the position is missing
@@ -165,31 +145,4 @@ func resumeOf(s *hub.Stream, p *modelParams, after log.Position) (r resumed, err
 		r.Reset = reset.Reason
 	}
 	return r, nil
-}
-
-// completionReply is the reply to an event that started a completion.
-type completionReply struct {
-	Completion string `json:"completion_id"`
-	Request    string `json:"request_id"`
-	resumed
-}
-
-// stream starts a completion, replies with its id, and pushes its text and its end as those events.
-func (a *completions) stream(
-	ctx context.Context, m *socket.Message, p *modelParams, req *openai.Request, events completionEvents,
-) error {
-	after, err := p.position()
-	if err != nil {
-		return err
-	}
-	s, err := a.start(ctx, req, reconnectTime)
-	if err != nil {
-		return err
-	}
-	resume, err := resumeOf(s, p, after)
-	if err != nil {
-		return err
-	}
-	m.Reply(completionReply{s.ID, s.ID, resume}) // before the first chunk
-	return a.follow(s, after, events)
 }

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,10 +33,16 @@ type questionPayload struct {
 
 // questionReply is the reply to a question.
 type questionReply struct {
+	ID        string `json:"id"` // as in the pieces of the answer
 	Message   string `json:"message_id"`
 	Stream    string `json:"stream"`
 	Duplicate bool   `json:"duplicate,omitempty"` // the question was asked before, and is not asked again
 	resumed
+}
+
+// thinking returns the payload of the event that an answer begins.
+func (r *questionReply) thinking() map[string]string {
+	return map[string]string{"id": r.ID, "message_id": r.Message, "stream": r.Stream}
 }
 
 // message asks a question, and follows its answer.
@@ -61,7 +68,9 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 		h.order.Expect(stream)
 	}
 	asked, err := h.session.Ask(q)
-	reply := questionReply{Message: asked.Message, Stream: asked.StreamID, Duplicate: asked.Duplicate}
+	reply := questionReply{
+		ID: cmp.Or(q.ID, asked.Message), Message: asked.Message, Stream: asked.StreamID, Duplicate: asked.Duplicate,
+	}
 	switch {
 	case err != nil:
 		h.order.Forget(following)
@@ -69,9 +78,26 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 	case asked.Duplicate:
 		return h.resume(m, reply, &p.modelParams, after)
 	}
-	m.Reply(reply)
-	h.c.Push("thinking", map[string]string{"message_id": asked.Message, "stream": asked.StreamID})
-	return h.followAnswer(asked.Stream, asked.Message, log.Position{})
+	return h.followAnswer(m, asked.Stream, reply, log.Position{}, true)
+}
+
+// followAnswer replies, and pushes an answer from p on. A client that asked now, or that needs a position to resume from,
+// is told first that it begins.
+func (h *conversationHandler) followAnswer(
+	m *socket.Message, s *hub.Stream, reply questionReply, p log.Position, begins bool,
+) error {
+	a := &answer{s, reply.Message, reply.ID, &h.order}
+	_, err := h.c.Follow(socket.Following{Stream: s, Render: a.render, Begin: func() (out socket.Outgoing) {
+		m.Reply(reply)
+		if begins || h.c.Positions() {
+			out = socket.Outgoing{Event: "thinking", Payload: encodeJSON(reply.thinking())}
+		}
+		return out
+	}}, p)
+	if err != nil {
+		h.order.Forget(s.ID)
+	}
+	return err
 }
 
 // readInquiry parses a question. The question is validated before it supersedes the one being answered.
@@ -149,7 +175,8 @@ func (h *conversationHandler) follow(m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	return h.resume(m, questionReply{Message: q.ID, Stream: q.Metadata.Stream}, &p.modelParams, after)
+	reply := questionReply{ID: cmp.Or(q.Metadata.Alias, q.ID), Message: q.ID, Stream: q.Metadata.Stream}
+	return h.resume(m, reply, &p.modelParams, after)
 }
 
 // resume pushes the rest of an answer. If its stream was removed, the answer is still in the topic's events and in the
@@ -166,11 +193,11 @@ func (h *conversationHandler) resume(m *socket.Message, reply questionReply, p *
 	if reply.resumed, err = resumeOf(s, p, after); err != nil {
 		return err
 	}
-	m.Reply(reply)
 	if !h.order.Expect(s.ID) { // it is followed already
+		m.Reply(reply)
 		return nil
 	}
-	return h.followAnswer(s, reply.Message, after)
+	return h.followAnswer(m, s, reply, after, false)
 }
 
 // setPreference sets the default model for the conversation's questions.

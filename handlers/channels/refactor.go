@@ -33,7 +33,13 @@ func (a *completions) refactor(ctx context.Context, m *socket.Message) error {
 	if err != nil {
 		return err
 	}
-	return a.stream(ctx, m, &p, req, completionEvents{
+	return a.stream(ctx, m, &p, req, &asked{Event: m.Event, Code: r.Code})
+}
+
+// refactoringEvents are the events of a new version of this code.
+func refactoringEvents(code string) completionEvents {
+	r := coding.Refactoring{Code: code}
+	return completionEvents{
 		done: "refactor_complete", failed: "refactor_error",
 		result: func(out map[string]any, s *hub.Stream, e *streamEnd) {
 			answer := r.Answer(string(s.State().Text))
@@ -41,5 +47,5 @@ func (a *completions) refactor(ctx context.Context, m *socket.Message) error {
 			out["changes"] = coding.ChangesOf(r.Code, answer.Code)
 			out["finish_reason"] = e.FinishReason
 		},
-	})
+	}
 }

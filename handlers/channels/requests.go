@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/duckwire/duckwire/handlers/socket"
+	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 )
 
@@ -41,7 +42,7 @@ func cancel(ctx context.Context, c *socket.Channel, m *socket.Message) error {
 		return err
 	}
 	s.Cancel(c.User())
-	m.Reply(map[string]string{"status": channelStatus(s.Status())})
+	m.Reply(map[string]hub.Status{"status": s.Status()})
 	return nil
 }
 
@@ -55,7 +56,7 @@ func getStatus(ctx context.Context, c *socket.Channel, m *socket.Message) error 
 	s, err := readableStream(ctx, c, id)
 	switch {
 	case errors.Is(err, errs.ErrNotFound):
-		m.Reply(map[string]string{"status": "not_found"})
+		m.Reply(map[string]string{"status": statusNotFound})
 	case err != nil:
 		return err
 	default:

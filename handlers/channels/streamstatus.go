@@ -6,11 +6,15 @@ import (
 	"github.com/duckwire/duckwire/hub"
 )
 
-// streamStatus is the reply to get_status. It has both the stream's status and RubberDuck's name for it.
+// statusNotFound is the status of a request that is unknown, or that the client may not read.
+const statusNotFound = "not_found"
+
+// streamStatus is the reply to get_status. The status is a stream's, as in all other answers.
 type streamStatus struct {
-	Status    string     `json:"status"` // queued, running, completed, cancelled, failed or not_found
+	ID        string     `json:"id,omitempty"` // as in the events of the answer
+	Status    hub.Status `json:"status"`
 	Stream    string     `json:"stream,omitempty"`
-	State     hub.Status `json:"state,omitempty"` // as in other answers
+	State     hub.Status `json:"state,omitempty"` // the same as Status, which had other words for some statuses before
 	StartedAt string     `json:"started_at,omitempty"`
 	EndedAt   string     `json:"ended_at,omitempty"`
 	Position  string     `json:"position,omitempty"`
@@ -22,7 +26,7 @@ type streamStatus struct {
 func statusOf(s *hub.Stream) streamStatus {
 	st := s.State()
 	out := streamStatus{
-		Status: channelStatus(st.Status), Stream: s.ID, State: st.Status,
+		ID: answerID(s), Status: st.Status, Stream: s.ID, State: st.Status,
 		StartedAt: timeText(st.Timings.Started), EndedAt: timeText(st.Timings.Ended),
 		Position: st.Position.String(), Bytes: st.Bytes, Watchers: st.Watchers,
 	}
@@ -30,19 +34,6 @@ func statusOf(s *hub.Stream) streamStatus {
 		out.Error = st.Ending.Error.Message
 	}
 	return out
-}
-
-// channelStatus returns the name that RubberDuck's clients use for a status.
-func channelStatus(s hub.Status) string {
-	switch s {
-	case hub.StatusDone:
-		return "completed"
-	case hub.StatusSuperseded:
-		return "cancelled"
-	case hub.StatusInterrupted:
-		return "failed"
-	}
-	return string(s)
 }
 
 func timeText(t time.Time) string {

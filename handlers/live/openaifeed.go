@@ -55,6 +55,8 @@ func (f *openAIFeed) block(dst []byte, item *log.Item, position string) []byte {
 	switch ev := item.Event; {
 	case ev == nil:
 		data = f.encoder().AppendText(data, item.Text)
+	case ev.Kind == log.AskedEvent:
+		return dst
 	case ev.Name == hub.FinishName && ev.Kind == log.OpenEvent:
 		reason, _ := jsonw.String(ev.Data)
 		data = f.encoder().AppendFinish(data, reason)

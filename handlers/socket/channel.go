@@ -9,6 +9,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
@@ -22,7 +23,8 @@ type Channel struct {
 	pushRef json.RawMessage // join_ref of its pushes: the join's ref where the join had no join_ref
 	kind    Kind
 
-	params json.RawMessage // nil once the Kind has decided
+	params     json.RawMessage // nil once the Kind has decided
+	unfinished []log.Place     // what the join's "after" says about streams; used by the join
 
 	// Set by the join, constant afterwards.
 	handler   Handler
@@ -32,6 +34,9 @@ type Channel struct {
 	after     string // the position to resume from; "": the tail
 	positions bool   // the client asked for positions
 	response  map[string]any
+
+	// How far the client has got. Set by the join, then used by the goroutine that writes.
+	places log.Places
 
 	ended atomic.Bool
 

@@ -101,32 +101,36 @@ func (f *feed) remove() {
 // from now on. If the join gave an "after", its reply has "recovered" and "position". Subscribe does not check the
 // client's rights.
 func (c *Channel) Subscribe(topic string) error {
-	p := log.Position{Now: true}
+	from := log.Places{Topic: log.Position{Now: true}}
 	if c.after != "" {
 		var err error
-		if p, err = log.ParsePosition(c.after); err != nil {
+		if from, err = log.ParsePlaces(c.after); err != nil {
 			return errs.Invalid("after", "%v", err)
 		}
 	}
+	c.unfinished = from.Streams
 	return c.newFeed(func(w log.Waker) (source, error) {
-		r, reset, err := c.Hub().Subscribe(topic, p, w)
+		r, reset, err := c.Hub().Subscribe(topic, from.Topic, w)
 		if err != nil {
 			return nil, err
 		}
 		r.ReadFor(c.User())
-		c.setRecovered(reset, r.Start().String())
+		c.setRecovered(reset)
+		c.places.Topic = r.Start()
 		return &topicSource{reader: r}, nil
 	})
 }
 
-// setRecovered adds to the join's reply whether events were missed, and the current position. Only clients that asked
-// for positions get them.
-func (c *Channel) setRecovered(reset *log.Reset, at string) {
+// setRecovered adds to the join's reply whether something was missed: it was if any of several calls has a reset. Only
+// clients that asked for positions are told.
+func (c *Channel) setRecovered(reset *log.Reset) {
 	if !c.positions {
 		return
 	}
+	if _, told := c.response["reset"]; told {
+		return
+	}
 	c.Set("recovered", reset == nil)
-	c.Set("position", at)
 	if reset != nil {
 		c.Set("reset", string(reset.Reason))
 	}
@@ -159,7 +163,7 @@ func (c *Channel) resetFrame(r *log.Reset) frame {
 	payload := append(jsonw.AppendString([]byte(`{"reason":`), string(r.Reason)), `,"requested":`...)
 	payload = append(jsonw.AppendString(payload, r.Requested), `,"from":`...)
 	payload = append(jsonw.AppendString(payload, r.From.String()), '}')
-	return c.eventFrame("reset", payload, log.Position{})
+	return c.eventFrame("reset", payload, nil)
 }
 
 // topicFrame returns the frame of one event for this client: the shared frame, a frame of its own, or nil to send
@@ -180,15 +184,16 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 		case out.Event == "":
 			return nil
 		default:
-			return c.eventFrame(out.Event, out.Payload, at)
+			return c.eventFrame(out.Event, out.Payload, c.topicRef(at))
 		}
 	}
 	if t.positions != nil && c.positions {
 		return c.broadcastFrame(ev, t.vectorRefAt(at))
 	}
 	asText := ev.Bytes != nil && !c.positions && !c.socket.binary
-	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || asText {
-		return c.broadcastFrame(ev, c.refSlot(at))
+	ref := c.topicRef(at)
+	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || asText || len(c.places.Streams) > 0 {
+		return c.broadcastFrame(ev, ref)
 	}
 	slot := formatFrame
 	if c.positions {
@@ -197,7 +202,7 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 	if b := item.Get(slot); b != nil {
 		return b
 	}
-	f := c.broadcastFrame(ev, c.refSlot(at))
+	f := c.broadcastFrame(ev, ref)
 	item.Put(slot, f)
 	return f
 }
@@ -216,15 +221,7 @@ func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 }
 
 // eventFrame encodes an event for this client only.
-func (c *Channel) eventFrame(event string, payload json.RawMessage, at log.Position) frame {
+func (c *Channel) eventFrame(event string, payload json.RawMessage, ref []byte) frame {
 	buf := frameBuffer(len(payload))
-	return seal(phoenix.AppendText(buf, c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
-}
-
-// refSlot returns the ref of a message that is not a reply: its position, for clients that asked for positions.
-func (c *Channel) refSlot(at log.Position) []byte {
-	if !c.positions || at.Epoch == "" {
-		return nil
-	}
-	return append(at.Append([]byte{'"'}), '"')
+	return seal(phoenix.AppendText(buf, c.socket.version, c.pushRef, ref, c.topic, event, payload), opText)
 }

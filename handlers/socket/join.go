@@ -91,6 +91,7 @@ func (c *Channel) callJoin(ctx context.Context) error {
 	}
 	c.handler = h
 	c.rewriter, _ = h.(Rewriter)
+	c.addPosition()
 	c.pushPresenceState()
 	return nil
 }

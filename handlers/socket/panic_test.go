@@ -153,7 +153,7 @@ func TestPanicEndsItsChannelAlone(t *testing.T) {
 					return nil, err
 				}
 				render := func([]socket.Outgoing, *log.Item) []socket.Outgoing { panic("in render") }
-				_, err = c.Follow(stream, log.Position{}, render)
+				_, err = c.Follow(socket.Following{Stream: stream, Render: render}, log.Position{})
 				stream.Cancel("")
 				return echo(c), err
 			},

@@ -42,7 +42,8 @@ func (c *Channel) SubscribeWithQueue(topic, user string) error {
 			reset = lost
 		}
 		places := log.Vector{r.Start(), queue.Start()}
-		c.setRecovered(reset, string(places.Append(nil)))
+		c.setRecovered(reset)
+		c.setPosition(places.Append(nil))
 		return &userSource{topicSource{reader: r, positions: places}, queue}, nil
 	})
 }
@@ -104,7 +105,7 @@ func (u *userSource) next(c *Channel, p *pull) outcome {
 	var expired *hub.Expired
 	p.items, expired = u.queue.Read(p.items[:0])
 	if expired != nil { // without a position: receiving it does not acknowledge it
-		p.add(c.eventFrame(hub.ExpiredEvent, expired.AppendJSON(nil), log.Position{}))
+		p.add(c.eventFrame(hub.ExpiredEvent, expired.AppendJSON(nil), nil))
 	}
 	for i := range p.items {
 		p.add(u.messageFrame(c, &p.items[i]))

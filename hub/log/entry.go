@@ -13,6 +13,7 @@ const (
 	OpenEvent                    // what only OpenAI's formats show, such as the opening chunk of a chat
 	EndEvent                     // the stream's end: Data is the schema End of openapi.yaml
 	QueueEvent                   // a user's message: Data is the schema Message of openapi.yaml, Time its expiry
+	AskedEvent                   // what asked for the stream, its first entry: no format shows it (hub.Stream.Asked)
 )
 
 // Event is one entry of a log that is not plain text. It is immutable once appended.

@@ -31,19 +31,24 @@ func (v Vector) Append(dst []byte) []byte {
 	}
 	raw := make([]byte, 0, 96)
 	for _, p := range v {
-		b, n := splitEpoch(p.Epoch)
-		if b == boot {
-			raw = binary.AppendUvarint(raw, n<<1)
-		} else {
-			raw = binary.AppendUvarint(raw, n<<1|1)
-			raw = append(raw, byte(len(b)))
-			raw = append(raw, b...)
-		}
-		raw = binary.AppendUvarint(raw, p.Offset)
+		raw = appendElement(raw, p, boot)
 	}
 	dst = append(dst, boot...)
 	dst = append(dst, '.', 'V')
 	return base64.RawURLEncoding.AppendEncode(dst, raw)
+}
+
+// appendElement appends one position of a vector whose first has that BOOT.
+func appendElement(raw []byte, p Position, boot string) []byte {
+	b, n := splitEpoch(p.Epoch)
+	if b == boot {
+		raw = binary.AppendUvarint(raw, n<<1)
+	} else {
+		raw = binary.AppendUvarint(raw, n<<1|1)
+		raw = append(raw, byte(len(b)))
+		raw = append(raw, b...)
+	}
+	return binary.AppendUvarint(raw, p.Offset)
 }
 
 // ParseVector parses the text of a vector of n positions. "0" and "now" stand for n of them.
