@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/duckwire/duckwire/hub/errs"
@@ -63,8 +64,12 @@ func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) 
 	now := time.Now()
 	stored := make([]StoredMessage, len(messages))
 	for i := range messages {
+		field := messageField(i, len(messages))
+		if err := validMessage(strings.TrimPrefix(field+".event", "."), messages[i].Event); err != nil {
+			return nil, err
+		}
 		var err error
-		if stored[i], err = messages[i].toStored(sender, messageField(i, len(messages)), &h.limits, now); err != nil {
+		if stored[i], err = messages[i].toStored(sender, field, &h.limits, now); err != nil {
 			return nil, err
 		}
 	}

@@ -20,7 +20,7 @@ type Channel struct {
 	joinRef json.RawMessage // of the join, as received; nil: null
 	ref     json.RawMessage // of the join
 	pushRef json.RawMessage // join_ref of its pushes: the join's ref where the join had no join_ref
-	kind    Kind
+	route   *Route          // nil for requests to the socket itself
 
 	params json.RawMessage // nil once the Kind has decided
 
@@ -288,7 +288,7 @@ func (c *Channel) callHandler(ctx context.Context, m *Message) error {
 	if m.Event == eventAccessToken {
 		return c.refreshToken(ctx, m)
 	}
-	if err := c.takeRate(m); err != nil {
+	if err := c.admit(m); err != nil {
 		return err
 	}
 	return c.handler.Handle(ctx, m)
