@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -40,6 +41,9 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	events, err := s.readEvents(r)
+	if err == nil {
+		err = s.checkNames(topic, events)
+	}
 	if err != nil {
 		return err
 	}
@@ -55,6 +59,20 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 		views[i] = publishedView{p.ID, textOrNil(p.Position)}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"events": views})
+	return nil
+}
+
+// checkNames returns the error for an event that only the topic's channel sends.
+func (s *server) checkNames(topic string, events []hub.EventInput) error {
+	for i := range events {
+		field := "event"
+		if len(events) > 1 {
+			field = fmt.Sprintf("events[%d].event", i)
+		}
+		if err := s.channels.CheckPublish(topic, field, events[i].Event); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
