@@ -38,10 +38,13 @@ type Message struct {
 }
 
 // Errors of the decoders. The message that comes with one has what could be read of its refs and its topic, so that it
-// can be answered. An ErrFrame also matches errs.ErrInvalid, and names the member that is wrong.
+// can be answered. Another ErrFrame than ErrGarbage also matches errs.ErrInvalid, and names the member that is wrong.
 var (
 	ErrUTF8  = errors.New("the frame is not valid UTF-8")
 	ErrFrame = errors.New("the frame is not a message")
+	// ErrGarbage is an ErrFrame of a text that is not JSON, and of which nothing can be read. No client of the protocol
+	// sends it. Phoenix closes the socket.
+	ErrGarbage = fmt.Errorf("%w: it is not JSON", ErrFrame)
 )
 
 // fault returns an ErrFrame: field is the name of a member, or "frame".
@@ -54,13 +57,17 @@ var members = [5]string{"join_ref", "ref", "topic", "event", "payload"}
 
 // DecodeText decodes a text frame: [join_ref, ref, topic, event, payload] in V2, where elements after the fifth are
 // ignored; {"topic","event","payload","ref","join_ref"?} in V1. In the payload, escapes of lone surrogates become
-// U+FFFD, because other clients could not read them. Errors: ErrUTF8, ErrFrame.
+// U+FFFD, because other clients could not read them. Errors: ErrUTF8, ErrFrame, ErrGarbage.
 func DecodeText(v Version, frame []byte) (Message, error) {
 	if !utf8.Valid(frame) {
 		return DecodeHead(frame), ErrUTF8
 	}
 	if !json.Valid(frame) {
-		return DecodeHead(frame), fault("frame", "is not valid JSON, or is nested too deeply")
+		m := DecodeHead(frame)
+		if m.isEmpty() {
+			return m, ErrGarbage
+		}
+		return m, fault("frame", "is not valid JSON, or is nested too deeply")
 	}
 	if v == V1 {
 		return decodeObject(frame)
@@ -113,6 +120,10 @@ func newMessage(joinRef, ref, topic, event, payload []byte) (Message, error) {
 		return m, fault("event", "must be a string")
 	}
 	return m, json.Unmarshal(event, &m.Event) // the frame is valid JSON
+}
+
+func (m *Message) isEmpty() bool {
+	return m.JoinRef == nil && m.Ref == nil && m.Topic == "" && m.BadTopic == nil
 }
 
 // setTopic sets Topic, or BadTopic. A text with lone surrogates is bad: the client would not recognize it with U+FFFD.

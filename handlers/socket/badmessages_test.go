@@ -24,7 +24,6 @@ func TestBadMessageHarmsItselfAlone(t *testing.T) {
 		name, frame string
 		head, about string // the beginning of the answer, and what its response has
 	}{
-		{"no JSON", `hello`, `[null,null,"phoenix"`, invalid},
 		{"a number", `5`, `[null,null,"phoenix"`, invalid},
 		{"an empty array", `[]`, `[null,null,"phoenix"`, invalid},
 		{"an object", `{"topic":"room:1","event":"echo","payload":{},"ref":"2","join_ref":"1"}`, `["1","2","room:1"`, invalid},
@@ -76,6 +75,26 @@ func TestBadMessageHarmsItselfAlone(t *testing.T) {
 				expect(t, p, `["1","3","room:1","phx_reply",{"status":"ok","response":{"a":1}}]`)
 			}
 		})
+	}
+}
+
+// TestGarbageEndsItsSocket: what is not JSON, and of which nothing can be read, ends a socket, as in Phoenix.
+func TestGarbageEndsItsSocket(t *testing.T) {
+	for _, garbage := range []string{"hello", "", "[hello", "{", "!!!"} {
+		s := start(t, socket.Options{}, hub.Limits{})
+		c := s.dial("user=u")
+		c.send(garbage)
+		c.wantClose(1011)
+		if garbage == "" {
+			continue // an empty line is no message
+		}
+		open := s.poll("GET", "user=u", "", "")
+		if a := s.poll("POST", "user=u", open.Token, garbage); a.Status != 500 {
+			t.Errorf("%s: a POST was answered %+v", garbage, a)
+		}
+		if a := s.poll("GET", "user=u", open.Token, ""); a.Status != 500 {
+			t.Errorf("%s: a GET was answered %+v", garbage, a)
+		}
 	}
 }
 

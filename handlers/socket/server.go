@@ -194,6 +194,7 @@ const (
 	closeProtocol   = 1002
 	closeUTF8       = 1007
 	closeTooBig     = 1009
+	closeFrame      = 1011
 	closeRestarting = 1012
 	closeExpired    = 4001 // the token has expired: the client reconnects with a new one
 	closeRevoked    = 4003 // the token was revoked: likewise

@@ -242,7 +242,7 @@ const (
 var errPosts = errors.New("the session has too much under way in POSTs; send one at a time")
 
 // receive receives the body of a POST. In application/x-ndjson, each line is a message, and in any other media type the
-// whole body is one. Errors, other than of the request's body, end the session.
+// whole body is one. An error of a message ends the session, one of the body does not.
 func (ses *session) receive(r *http.Request) error {
 	size := min(r.ContentLength, heldBody) + postOverhead
 	if r.ContentLength < 0 {
@@ -340,7 +340,7 @@ func (ses *session) receiveLine(ctx context.Context, line []byte, whole bool) er
 	frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))
 	n, err := base64.RawStdEncoding.Decode(frame, bytes.TrimRight(line, "="))
 	if err != nil && whole {
-		return ses.socket.Receive(ctx, line, false, true) // it is no text frame either, and is refused as one
+		return ses.socket.Receive(ctx, line, false, true) // as a text frame it is garbage, too
 	}
 	return ses.socket.Receive(ctx, frame[:n], true, whole)
 }

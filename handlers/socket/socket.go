@@ -62,11 +62,11 @@ const abortBacklog = 16 << 20
 
 // Receive decodes and dispatches one message of the client. If whole is false, the message is above FrameBytes, and data
 // is its beginning. A message that is too large, or is none of the protocol, is answered with an error, as far as it can
-// be read. Receive blocks while the client's backlog is above its limit. Errors: phoenix.ErrUTF8 on a WebSocket, which
-// must be closed then (RFC 6455 §8.1); ctx's; errs.ErrClosed after the socket's end.
+// be read. Receive blocks while the client's backlog is above its limit. Errors: phoenix.ErrGarbage, and on a WebSocket
+// phoenix.ErrUTF8 (RFC 6455 §8.1), after which the socket must be closed; ctx's; errs.ErrClosed after the socket's end.
 func (s *Socket) Receive(ctx context.Context, data []byte, binary, whole bool) error {
 	m, fault := s.decode(data, binary, whole)
-	if errors.Is(fault, phoenix.ErrUTF8) && s.via == hub.ViaWebSocket {
+	if errors.Is(fault, phoenix.ErrGarbage) || errors.Is(fault, phoenix.ErrUTF8) && s.via == hub.ViaWebSocket {
 		return fault
 	}
 	if err := s.waitForRoom(ctx); err != nil {

@@ -196,6 +196,8 @@ func (t *webSocket) receive() ending {
 			return endBroken // closed by the server: the client reconnects
 		case errors.Is(err, phoenix.ErrUTF8):
 			t.closeHandshake(closeUTF8, "a text frame must be valid UTF-8")
+		case errors.Is(err, phoenix.ErrGarbage):
+			t.closeHandshake(closeFrame, "the frame is no message of the protocol")
 		case errors.Is(err, websocket.ErrMessageTooBig):
 			// The close frame was sent already. Reading on prevents a reset that would overtake it.
 			t.closeHandshake(closeTooBig, "")
