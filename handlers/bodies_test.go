@@ -126,14 +126,16 @@ func TestEncodedBodies(t *testing.T) {
 
 // TestRefusedBodiesOfSockets: a POST's body that is refused is the client's fault, and its session goes on.
 func TestRefusedBodiesOfSockets(t *testing.T) {
-	const limit, heartbeat = 20_000, `[null,"1","phoenix","heartbeat",{}]`
-	s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.BodyBytes = limit })
+	// eight messages of twice the payload's limit and 16 KiB
+	const limit, heartbeat = 8 * (2*1024 + 16<<10), `[null,"1","phoenix","heartbeat",{}]`
+	s := startServer(t, nil, hub.Limits{MessageBytes: 1024}, func(o *handlers.Options) { o.BodyBytes = 20_000 })
 	app := "token=" + token(t, "a", "*=*")
 	session := url.QueryEscape(s.poll("GET", app, "").Token)
 	for _, c := range []struct{ body, longPoll, sse string }{
 		{heartbeat, `200 {"status":400}`, `400 {`}, // no gzip
 		{gzipped(heartbeat)[:20], `200 {"status":400}`, `400 {`},
 		{gzipped(strings.Repeat("x", limit+1)), `200 {"status":413}`, `200 {"status":413}`},
+		{gzipped(strings.Repeat("x", limit)), `200 {"status":200}`, `200 {"status":200}`}, // refused on the socket
 		{gzipped(heartbeat), `200 {"status":200}`, `200 {"status":200}`},
 	} {
 		for path, want := range map[string]string{

@@ -14,8 +14,8 @@ import (
 )
 
 // decodeBody is middleware.DecodeBody, but skips a body that is refused.
-func (s *server) decodeBody(r *http.Request) (*http.Request, error) {
-	plain, err := middleware.DecodeBody(r, s.BodyBytes)
+func (s *server) decodeBody(r *http.Request, limit int64) (*http.Request, error) {
+	plain, err := middleware.DecodeBody(r, limit)
 	if err != nil {
 		s.skipBody(r)
 	}
@@ -24,7 +24,7 @@ func (s *server) decodeBody(r *http.Request) (*http.Request, error) {
 
 // readBytes reads a request's whole body, of any media type, and decodes its content coding.
 func (s *server) readBytes(r *http.Request) ([]byte, error) {
-	plain, err := s.decodeBody(r)
+	plain, err := s.decodeBody(r, s.BodyBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,15 @@ import (
 	"go/ast"
 	"go/parser"
 	gotoken "go/token"
+	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/duckwire/duckwire/handlers/channels"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/rights"
 )
@@ -97,6 +100,26 @@ func TestEventCapabilityTable(t *testing.T) {
 	}
 	table.WriteByte('\n')
 	holdTable(t, eventsFile, table.String())
+}
+
+// TestVocabulariesHaveTheCommands: each kind registers exactly the commands that its source handles.
+func TestVocabulariesHaveTheCommands(t *testing.T) {
+	s := startServer(t, nil, hub.Limits{}, nil)
+	handled, registered := map[string][]string{}, map[string][]string{}
+	table := channels.NewTable(s.hub, slog.New(slog.DiscardHandler), nil)
+	for _, e := range channelEvents(t) {
+		if e.event != "say" {
+			handled[e.topic] = append(handled[e.topic], e.event)
+		}
+	}
+	for _, topic := range handlerTopics {
+		if commands := table.Routes.Find(topic).Events.Commands; commands != nil {
+			registered[topic] = slices.Sorted(slices.Values(commands))
+		}
+	}
+	if !maps.EqualFunc(handled, registered, slices.Equal) {
+		t.Errorf("handled are %v\nregistered are %v", handled, registered)
+	}
 }
 
 type channelEvent struct{ topic, event string }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/jsonw"
 )
 
 // addLines appends a whole body of NDJSON lines, or of one JSON object or array of objects. It appends all lines or
@@ -124,7 +125,7 @@ func parseLine(raw []byte, n int) (*hub.Part, *hub.Ending, error) {
 		ending, err := parseEnding(members, field)
 		return nil, ending, err
 	}
-	if err := hub.ValidName(field(".event"), event); err != nil {
+	if err := hub.ValidEvent(field(".event"), event); err != nil {
 		return nil, nil, err
 	}
 	return &hub.Part{Name: event, Data: eventData(members)}, nil, nil
@@ -141,7 +142,7 @@ func plainText(raw []byte) (text string, ok bool) {
 	return text, ok
 }
 
-// eventData returns the data of a structured entry as compact JSON.
+// eventData returns the data of a structured entry as compact JSON, without lone surrogates.
 func eventData(members map[string]json.RawMessage) []byte {
 	delete(members, "event")
 	delete(members, "position")
@@ -151,7 +152,7 @@ func eventData(members map[string]json.RawMessage) []byte {
 	}
 	var b bytes.Buffer
 	_ = json.Compact(&b, data) // valid already
-	return b.Bytes()
+	return jsonw.ReplaceLoneSurrogates(b.Bytes())
 }
 
 func parseEnding(members map[string]json.RawMessage, field func(string) string) (*hub.Ending, error) {

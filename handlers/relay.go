@@ -85,7 +85,7 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 	if known, err := s.hub.Cluster().Call(ctx, node, callKnown, []byte(token)); err != nil || string(known) != tokenKnown {
 		return false
 	}
-	leave, err := s.relaying.enter(r, s.BodyBytes)
+	leave, err := s.relaying.enter(r, s.socketBody())
 	if err != nil {
 		s.WriteError(w, r, err)
 		return true

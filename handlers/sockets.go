@@ -50,6 +50,10 @@ func (s *server) refuseSocket(w http.ResponseWriter, r *http.Request, err error)
 	s.WriteError(w, r, err)
 }
 
+// socketBody is the maximum size of a POST for a socket. It may have one message that is too large and is refused as such
+// on the socket, as on a WebSocket.
+func (s *server) socketBody() int64 { return max(s.BodyBytes, s.sockets.HardBytes()) }
+
 // longPoll answers /socket/longpoll. Pages of any origin may read the answers, because they authenticate with a token
 // and not with a cookie.
 func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +64,7 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 		writeHead(w, "application/json; charset=utf-8")
 		return
 	}
-	plain, err := s.decodeBody(r)
+	plain, err := s.decodeBody(r, s.socketBody())
 	if err != nil {
 		s.WriteError(w, r, err)
 		return
@@ -168,7 +172,7 @@ func (f *socketFeed) Bye(dst []byte, reason string, retry time.Duration) []byte 
 
 // sseSocketPost answers POST /socket/sse, which receives a client's messages in the format of long-poll.
 func (s *server) sseSocketPost(w http.ResponseWriter, r *http.Request) error {
-	r, err := s.decodeBody(r)
+	r, err := s.decodeBody(r, s.socketBody())
 	if err != nil {
 		return err
 	}

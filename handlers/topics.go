@@ -3,6 +3,7 @@ package handlers
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -41,6 +42,9 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	events, err := s.readEvents(r)
+	if err == nil {
+		err = s.checkNames(topic, events)
+	}
 	if err != nil {
 		return err
 	}
@@ -56,6 +60,20 @@ func (s *server) publishEvents(w http.ResponseWriter, r *http.Request) error {
 		views[i] = publishedView{p.ID, textOrNil(p.Position)}
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"events": views})
+	return nil
+}
+
+// checkNames returns the error for an event that only the topic's channel sends.
+func (s *server) checkNames(topic string, events []hub.EventInput) error {
+	for i := range events {
+		field := "event"
+		if len(events) > 1 {
+			field = fmt.Sprintf("events[%d].event", i)
+		}
+		if err := s.channels.CheckPublish(topic, field, events[i].Event); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (l *Limits) checkMeta(raw json.RawMessage) (json.RawMessage, error) {
 	if meta[0] != '{' {
 		return nil, errs.Invalid("meta", "must be a JSON object")
 	}
-	if meta, err = withoutRefs(meta); err != nil {
+	if meta, err = withoutRefs(jsonw.ReplaceLoneSurrogates(meta)); err != nil {
 		return nil, errs.Invalid("meta", "%v", err)
 	}
 	if len(meta) > l.PresenceMetaBytes {

@@ -65,6 +65,9 @@ func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) 
 	field := func(i int) string { return messageField(i, len(messages)) }
 	ids := make(idsOfRequest)
 	for i := range messages {
+		if err := validMessage(fieldPrefix(field(i))+"event", messages[i].Event); err != nil {
+			return nil, err
+		}
 		m, err := messages[i].toStored(sender, field(i), &h.limits, now)
 		if err != nil {
 			return nil, err

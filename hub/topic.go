@@ -196,16 +196,12 @@ func bytesPayload(b []byte) json.RawMessage {
 // TimeFormat is the format of all times on the wire: RFC 3339 in UTC with milliseconds.
 const TimeFormat = "2006-01-02T15:04:05.000Z07:00"
 
-// check validates one event and compacts its payload. field is its name in the request for errors ("events[3]", or "").
+// check validates one event, and compacts its payload. In it, escapes of lone surrogates become U+FFFD, because other
+// clients could not read them. field is its name in the request for errors ("events[3]", or "").
 func (in *EventInput) check(field string, l *Limits) error {
 	field = fieldPrefix(field)
-	if err := ValidName(field+"event", in.Event); err != nil {
+	if err := ValidEvent(field+"event", in.Event); err != nil {
 		return err
-	}
-	if strings.HasPrefix(in.Event, "phx_") || strings.HasPrefix(in.Event, "presence_") ||
-		strings.HasPrefix(in.Event, "chan_reply_") {
-		return errs.Invalid(field+"event",
-			"names beginning with phx_, presence_ and chan_reply_ belong to the protocol; choose another")
 	}
 	if in.ID != "" {
 		if err := ValidName(field+"id", in.ID); err != nil {
@@ -223,7 +219,7 @@ func (in *EventInput) check(field string, l *Limits) error {
 		if err != nil {
 			return errs.Invalid(field+"payload", "%v", err)
 		}
-		in.Payload, size = payload, len(payload)
+		in.Payload, size = jsonw.ReplaceLoneSurrogates(payload), len(payload)
 	}
 	if in.Content != nil {
 		content, err := compactJSON(in.Content)
@@ -233,11 +229,17 @@ func (in *EventInput) check(field string, l *Limits) error {
 		in.Content = content
 	}
 	if size > l.MessageBytes {
-		return &errs.LimitError{
-			Kind: errs.ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes),
-		}
+		return l.PayloadTooLarge(field)
 	}
 	return nil
+}
+
+// PayloadTooLarge returns the *errs.LimitError of a payload above MessageBytes. field is the prefix of its name in the
+// caller's request: it ends in '.', or is empty.
+func (l *Limits) PayloadTooLarge(field string) error {
+	return &errs.LimitError{
+		Kind: errs.ErrTooLarge, Name: field + "payload in bytes (message_bytes)", Limit: int64(l.MessageBytes),
+	}
 }
 
 var errNotUTF8 = errors.New("is not valid UTF-8")

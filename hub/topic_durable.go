@@ -26,6 +26,8 @@ func (in *EventInput) checkDurable(field string) error {
 			"is for durable events, which are kept for users who are away; set durable as well")
 	case len(in.To) > maxTo:
 		return &errs.LimitError{Kind: errs.ErrTooLarge, Name: field + "to, in users", Limit: maxTo}
+	case in.Durable:
+		return validMessage(field+"event", in.Event)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ const phoenixTopic = "phoenix"
 //   - ? and # end the path of a URL: a name that was not percent-encoded would silently be another topic.
 //   - a/../b and a/./b: URL parsers remove such segments, percent-encoded or not (WHATWG URL, section 4.4), so the name
 //     would silently be another topic.
+//   - U+FFFD is what decoders make of text that was not valid Unicode, such as half a surrogate pair.
 //   - phoenix, as the whole name, is reserved for that protocol.
 //
 // Names are compared byte by byte, without normalization. The error is a *FieldError for the field "topic".
@@ -61,6 +62,8 @@ func topicNameProblem(s string) string {
 		switch {
 		case r == '*', r == '?', r == '#':
 			return fmt.Sprintf("holds %q, which no topic may", r)
+		case r == utf8.RuneError:
+			return "holds U+FFFD, which stands for text that was not valid Unicode"
 		case !unicode.IsPrint(r):
 			return fmt.Sprintf("holds the character %U, which is not printable", r)
 		}

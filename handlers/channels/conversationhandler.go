@@ -62,9 +62,6 @@ func (h *conversationHandler) handle(ctx context.Context, m *socket.Message) err
 		return h.setPreference(ctx, m)
 	case "typing":
 		return h.typing(ctx, m)
-	case eventResponse, "response_chunk", "response_delta", eventError, "thinking", "history", eventReset, eventContext,
-		eventCancelled, statusEvent:
-		return socket.Refuse("this event is the server's to send")
 	}
 	return h.publish(ctx, m)
 }

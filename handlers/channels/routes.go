@@ -14,7 +14,7 @@ import (
 
 // Table has the kinds of channels of one server, and the state that clients share.
 type Table struct {
-	Routes        []socket.Route // the first match is used
+	Routes        socket.Routes
 	conversations *conversation.Service
 }
 
@@ -24,16 +24,26 @@ func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table 
 	conversations := conversation.New(conversation.Options{
 		Hub: h, Logger: logger, Store: store, Vocabulary: conversationEvents{h},
 	})
-	return &Table{conversations: conversations, Routes: []socket.Route{
-		{Pattern: "code:*", Kind: code{analyze}},
-		{Pattern: "analysis:*", Kind: analysis{analyze}},
-		{Pattern: "conversation:*", Kind: conversationKind{conversations}},
-		{Pattern: "status:*", Kind: status{}},
-		{Pattern: "user:*", Kind: user{}},
-		{Pattern: "stream:*", Kind: stream{}},
+	return &Table{conversations: conversations, Routes: socket.Routes{
+		{Pattern: "code:*", Kind: code{analyze}, Events: codeVocabulary},
+		{Pattern: "analysis:*", Kind: analysis{analyze}, Events: analysisVocabulary},
+		{Pattern: "conversation:*", Kind: conversationKind{conversations}, Events: conversationVocabulary},
+		{Pattern: "status:*", Kind: status{}, Events: statusVocabulary},
+		{Pattern: "user:*", Kind: user{}, Events: userVocabulary},
+		{Pattern: "stream:*", Kind: stream{}, Events: streamVocabulary},
 		{Pattern: "*", Kind: plain{}},
 	}}
 }
 
 // Guard returns an authorizer that enforces the ownership of conversations: Service.Guard.
 func (t *Table) Guard(next rights.Authorizer) rights.Authorizer { return t.conversations.Guard(next) }
+
+// CheckPublish returns the error for an event that a client publishes on a topic, at any door but a socket, whose
+// channels check more; field is its name in the client's request. Errors are *errs.FieldError: the topic's channel sends
+// this event itself.
+func (t *Table) CheckPublish(topic, field, event string) error {
+	if r := t.Routes.Find(topic); r != nil {
+		return r.Events.CheckPublish(field, event)
+	}
+	return nil
+}

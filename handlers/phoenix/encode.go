@@ -50,16 +50,20 @@ func AppendReply[T ~string | ~[]byte](
 // AppendUnmatched appends the reply to a message for a topic that is not joined. topic is a JSON value, which is echoed
 // unchanged.
 func AppendUnmatched(dst []byte, v Version, ref, topic []byte) []byte {
-	const answer = `{"status":"error","response":{"reason":"unmatched topic"}}`
+	return AppendRefusal(dst, v, nil, ref, topic, []byte(`{"reason":"unmatched topic"}`))
+}
+
+// AppendRefusal appends an error reply to a message whose topic may be any JSON value, which is echoed unchanged.
+func AppendRefusal(dst []byte, v Version, joinRef, ref, topic, response []byte) []byte {
 	if v == V1 {
 		dst = append(append(dst, `{"topic":`...), topic...)
-		dst = append(dst, `,"event":"phx_reply","payload":`+answer...)
+		dst = appendReplyPayload(append(dst, `,"event":"phx_reply","payload":`...), "error", response)
 		return appendTailV1(dst, ref)
 	}
-	dst = append(dst, `[null,`...)
+	dst = append(jsonw.AppendRaw(append(dst, '['), joinRef), ',')
 	dst = append(jsonw.AppendRaw(dst, ref), ',')
-	dst = append(dst, topic...)
-	return append(dst, `,"phx_reply",`+answer+`]`...)
+	dst = append(append(dst, topic...), `,"phx_reply",`...)
+	return append(appendReplyPayload(dst, "error", response), ']')
 }
 
 func appendHead[T ~string | ~[]byte](dst, joinRef, ref []byte, topic, event T) []byte {

@@ -14,8 +14,8 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 )
 
-// FuzzDecodeText compares the decoder with encoding/json: both accept the same frames with the same contents. What was
-// decoded can be encoded again.
+// FuzzDecodeText compares the decoder with encoding/json: both accept the same frames with the same contents, except
+// that an event must be a string. What was decoded can be encoded again. What was refused can be answered.
 func FuzzDecodeText(f *testing.F) {
 	for _, v := range readVectors(f) {
 		if frame, ok := v.bytes(f); ok && v.Frame == "text" {
@@ -36,6 +36,9 @@ func FuzzDecodeText(f *testing.F) {
 		if errors.Is(err, phoenix.ErrUTF8) != !utf8.Valid(frame) {
 			t.Fatalf("%q: %v", frame, err)
 		}
+		if err != nil {
+			answerable(t, v, &m)
+		}
 		if err != nil && !errors.Is(err, phoenix.ErrFrame) {
 			return
 		}
@@ -47,10 +50,13 @@ func FuzzDecodeText(f *testing.F) {
 			return
 		}
 		var topic, event string
-		topicIsText := five[2][0] == '"' && json.Unmarshal(five[2], &topic) == nil
-		_ = json.Unmarshal(five[3], &event) // "" for what is no string
+		topicIsText := five[2][0] == '"' && loneSurrogates(five[2]) == 0
+		if topicIsText {
+			_ = json.Unmarshal(five[2], &topic)
+		}
+		_ = json.Unmarshal(five[3], &event)
 		if m.Topic != topic || topicIsText != (m.BadTopic == nil) || m.Event != event || m.Bytes != nil ||
-			!bytes.Equal(m.Payload, five[4]) || !sameRef(m.JoinRef, five[0]) || !sameRef(m.Ref, five[1]) {
+			!samePayload(m.Payload, five[4]) || !sameRef(m.JoinRef, five[0]) || !sameRef(m.Ref, five[1]) {
 			t.Fatalf("%q: %+v, want %q", frame, m, five)
 		}
 		if !topicIsText {
@@ -71,29 +77,64 @@ func FuzzDecodeText(f *testing.F) {
 	})
 }
 
-// sameRef compares a decoded ref with its JSON in the frame.
+// answerable checks that a message that was refused can be answered with a frame of one line.
+func answerable(t *testing.T, v phoenix.Version, m *phoenix.Message) {
+	t.Helper()
+	topic := []byte(m.BadTopic)
+	if topic == nil {
+		topic, _ = json.Marshal(m.Topic)
+	}
+	out := phoenix.AppendRefusal(nil, v, m.JoinRef, m.Ref, topic, []byte(`{}`))
+	if _, err := phoenix.DecodeText(v, out); err != nil || bytes.ContainsAny(out, "\r\n") {
+		t.Fatalf("%+v is answered with %q: %v", m, out, err)
+	}
+}
+
+// sameRef compares a decoded ref with its JSON in the frame. It has no line feeds.
 func sameRef(ref, raw json.RawMessage) bool {
-	return bytes.Equal(ref, raw) || ref == nil && (raw == nil || string(raw) == "null")
+	if ref == nil || raw == nil {
+		return ref == nil && (raw == nil || string(raw) == "null")
+	}
+	return bytes.Equal(ref, raw) || bytes.Equal(ref, compact(raw))
+}
+
+func compact(raw []byte) []byte {
+	var b bytes.Buffer
+	_ = json.Compact(&b, raw) // it is valid
+	return b.Bytes()
+}
+
+// samePayload compares a decoded payload with its JSON in the frame. It is the same but for lone surrogates.
+func samePayload(payload, raw json.RawMessage) bool {
+	if loneSurrogates(raw) == 0 {
+		return bytes.Equal(payload, raw)
+	}
+	return len(payload) == len(raw) && loneSurrogates(payload) == 0 && reflect.DeepEqual(valueOf(payload), valueOf(raw))
+}
+
+func valueOf(raw []byte) (v any) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	_ = d.Decode(&v) // it is valid
+	return v
 }
 
 // byTheBook decodes a frame with encoding/json only.
 func byTheBook(v phoenix.Version, frame []byte) (five [5]json.RawMessage, ok bool) {
-	if !json.Valid(frame) || loneSurrogates(frame) > 0 {
-		return five, false
-	}
 	if v == phoenix.V2 {
 		var all []json.RawMessage
 		if json.Unmarshal(frame, &all) != nil || len(all) < 5 {
 			return five, false
 		}
-		return [5]json.RawMessage(all[:5]), true
+		five = [5]json.RawMessage(all[:5])
+		return five, five[3][0] == '"'
 	}
 	var m map[string]json.RawMessage
 	if json.Unmarshal(frame, &m) != nil {
 		return five, false
 	}
 	five = [5]json.RawMessage{m["join_ref"], m["ref"], m["topic"], m["event"], m["payload"]}
-	return five, five[1] != nil && five[2] != nil && five[3] != nil && five[4] != nil
+	return five, five[1] != nil && five[2] != nil && five[3] != nil && five[4] != nil && five[3][0] == '"'
 }
 
 var escapes = regexp.MustCompile(`\\u[0-9A-Fa-f]{4}|\\.`)
@@ -108,6 +149,7 @@ func loneSurrogates(text []byte) int {
 		}
 	}
 	tokens := json.NewDecoder(bytes.NewReader(text))
+	tokens.UseNumber()
 	read := 0
 	for {
 		token, err := tokens.Token()
@@ -115,7 +157,7 @@ func loneSurrogates(text []byte) int {
 			return read - written
 		}
 		if err != nil {
-			return 0 // for example a number beyond float64, after which decoding stops
+			return 0 // not valid JSON
 		}
 		if s, ok := token.(string); ok {
 			read += strings.Count(s, "\ufffd")
@@ -136,6 +178,7 @@ func FuzzDecodeBinary(f *testing.F) {
 			if !errors.Is(err, phoenix.ErrFrame) {
 				t.Fatal(err)
 			}
+			answerable(t, phoenix.V2, &m)
 			return
 		}
 		parts := []string{unquote(m.JoinRef), unquote(m.Ref), m.Topic, m.Event}

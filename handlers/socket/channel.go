@@ -21,7 +21,7 @@ type Channel struct {
 	joinRef json.RawMessage // of the join, as received; nil: null
 	ref     json.RawMessage // of the join
 	pushRef json.RawMessage // join_ref of its pushes: the join's ref where the join had no join_ref
-	kind    Kind
+	route   *Route          // nil for requests to the socket itself
 
 	params     json.RawMessage // nil once the Kind has decided
 	unfinished []log.Place     // what the join's "after" says about streams; used by the join
@@ -294,7 +294,7 @@ func (c *Channel) callHandler(ctx context.Context, m *Message) error {
 		return c.refreshToken(ctx, m)
 	}
 	invalid := m.takeReserved()
-	if err := c.takeRate(m); err != nil {
+	if err := c.admit(m); err != nil {
 		return err
 	}
 	if invalid != nil {

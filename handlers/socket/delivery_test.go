@@ -51,7 +51,7 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 	h := hub.New(hub.Options{Logger: logger})
 	s := NewServer(
 		Options{
-			Hub: h, Logger: logger, Routes: []Route{{"*", heard{}}},
+			Hub: h, Logger: logger, Routes: []Route{{Pattern: "*", Kind: heard{}}},
 			Identify: func(*http.Request, string) (*rights.Identity, error) { return nil, nil },
 		},
 	)
@@ -63,7 +63,7 @@ func newDeliveries(t testing.TB, n int) *deliveries {
 		w.turn.Take() // the test is the writer
 		w.socket = s.newSocket(&handshake{identity: &rights.Identity{User: "u"}, version: phoenix.V2}, w, hub.ViaWebSocket)
 		w.socket.binary = true
-		if err := w.socket.Receive(t.Context(), []byte(`["1","1","`+deliveryTopic+`","phx_join",{}]`), false); err != nil {
+		if err := w.socket.Receive(t.Context(), []byte(`["1","1","`+deliveryTopic+`","phx_join",{}]`), false, true); err != nil {
 			t.Fatal(err)
 		}
 		d.sockets, d.conns = append(d.sockets, w), append(d.conns, c)

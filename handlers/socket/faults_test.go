@@ -346,8 +346,7 @@ func TestPushesToAClientThatDoesNotRead(t *testing.T) {
 // the rest never arrives.
 func TestInvalidFrameBeforeAPartialOne(t *testing.T) {
 	for name, garbage := range map[string][]byte{
-		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"),
-		"large": wsFrame(finText, strings.Repeat("x", 100<<10)),
+		"frame": wsFrame(finText, "garbage"), "utf8": wsFrame(finText, "\xff"), "large": wsFrame(finText, strings.Repeat("x", 600<<10)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			hubtest.OwnClock(t, func(t *testing.T) {

@@ -17,8 +17,9 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestBadFramesHarmTheirSenderAlone: each bad frame ends its own connection with the right code, and no other.
-func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
+// TestBadFramingHarmsItsSenderAlone: what breaks the framing of a WebSocket ends that connection with the right code, and
+// no other.
+func TestBadFramingHarmsItsSenderAlone(t *testing.T) {
 	var in counter
 	s := start(t, socket.Options{Enter: in.enter, FrameBytes: 64 << 10}, hub.Limits{})
 	good := s.dial("user=good")
@@ -30,23 +31,10 @@ func TestBadFramesHarmTheirSenderAlone(t *testing.T) {
 		text, bytes string
 		code        websocket.StatusCode
 	}{
-		"no JSON":   {text: "hello", code: 1011},
-		"empty":     {text: "", code: 1011},
-		"object":    {text: `{"topic":"phoenix","event":"heartbeat","payload":{},"ref":"1"}`, code: 1011},
-		"four":      {text: `[null,"1","phoenix","heartbeat"]`, code: 1011},
-		"surrogate": {text: `["1","2","room:1","publish",{"s":"\ud800"}]`, code: 1011},
-		"deep": {
-			text: `["1","2","room:1","publish",` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + `]`, code: 1011,
-		},
-		"not UTF-8":      {text: "[\"1\",\"2\",\"room:1\",\"publish\",{\"s\":\"\xff\"}]", code: 1007},
-		"half a rune":    {text: "[\"1\",\"2\",\"room:1\",\"publish\",\"\xe2\x82\"]", code: 1007},
-		"huge":           {text: strings.Repeat(" ", 65<<10), code: 1009},
-		"huge binary":    {bytes: strings.Repeat("\x00", 65<<10), code: 1009},
-		"reply up":       {bytes: "\x01\x00\x00\x00\x00", code: 1011},
-		"broadcast up":   {bytes: "\x02\x00\x00", code: 1011},
-		"short binary":   {bytes: "\x00\x05\x01\x04\x04A", code: 1011},
-		"unknown kind":   {bytes: "\x09\x00\x00\x00\x00", code: 1011},
-		"mangled fields": {bytes: "\x00\x00\x00\x01\x01\xe9e", code: 1011},
+		"not UTF-8":    {text: "[\"1\",\"2\",\"room:1\",\"publish\",{\"s\":\"\xff\"}]", code: 1007},
+		"half a rune":  {text: "[\"1\",\"2\",\"room:1\",\"publish\",\"\xe2\x82\"]", code: 1007},
+		"endless":      {text: strings.Repeat(" ", 513<<10), code: 1009},
+		"endless, raw": {bytes: strings.Repeat("\x00", 513<<10), code: 1009},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := s.dial("user=bad")

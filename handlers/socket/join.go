@@ -82,7 +82,7 @@ func (c *Channel) callJoin(ctx context.Context) error {
 	if err := c.socket.server.Rates.Take(ratelimit.Joins, ratelimit.Of(c.Identity()), 1); err != nil {
 		return err
 	}
-	h, err := c.kind.Join(ctx, c, params)
+	h, err := c.route.Kind.Join(ctx, c, params)
 	if err != nil {
 		if isInternal(err) && ctx.Err() == nil {
 			c.Logger().Error("a join failed", "topic", c.topic, "error", err)

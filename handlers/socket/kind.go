@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/middleware/ratelimit"
@@ -39,8 +40,8 @@ type Rated interface {
 	Rate(m *Message) ratelimit.Kind
 }
 
-// A RefusalObserver is a Handler that sends its client an event of its own when a message exceeds a rate limit, in
-// addition to the reply.
+// A RefusalObserver is a Handler that sends its client an event of its own, in addition to the reply, when a message is
+// refused before it is handled: beyond a rate limit, or for its name (Vocabulary).
 type RefusalObserver interface {
 	Refused(m *Message, err error)
 }
@@ -74,9 +75,30 @@ func Refuse(reason string) error { return &Refusal{Response: map[string]string{"
 // ErrUnmatched gives the reply for a topic that does not exist.
 var ErrUnmatched = Refuse("unmatched topic")
 
-// Route is one entry of the table of channels. Pattern is a topic, or a prefix of topics followed by *. The first match
-// is used.
+// Route is one entry of the table of channels. Pattern is a topic, or a prefix of topics followed by *.
 type Route struct {
 	Pattern string
 	Kind    Kind
+	Events  Vocabulary
+}
+
+// matches reports whether a topic is one of the pattern.
+func (r *Route) matches(topic string) bool {
+	if prefix, ok := strings.CutSuffix(r.Pattern, "*"); ok && strings.HasPrefix(topic, prefix) {
+		return true
+	}
+	return r.Pattern == topic
+}
+
+// Routes is the table of channels. The first match is used.
+type Routes []Route
+
+// Find returns the route of a topic, or nil.
+func (r Routes) Find(topic string) *Route {
+	for i := range r {
+		if r[i].matches(topic) {
+			return &r[i]
+		}
+	}
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +24,7 @@ type Options struct {
 	Hub        *hub.Hub
 	Authorizer rights.Authorizer // nil: the token's capabilities alone
 	Logger     *slog.Logger      // nil: slog.Default
-	Routes     []Route
+	Routes     Routes
 
 	// Identify identifies who opens a socket. token is the client's authToken, or ""; other credentials are in the
 	// request. An error refuses the socket.
@@ -45,7 +44,7 @@ type Options struct {
 	AfterBurst func()
 
 	ChannelsPerSocket int           // (100)
-	FrameBytes        int64         // maximum size of one message from a client (2 MiB)
+	FrameBytes        int64         // maximum size of one message from a client (2 MiB); see HardBytes
 	WriteTimeout      time.Duration // how long a client may accept no bytes (30 s)
 	IdleTimeout       time.Duration // how long a WebSocket may be silent (60 s); it is pinged after half of it
 	NoPing            bool          // do not ping: only what the client sends by itself counts
@@ -125,17 +124,6 @@ func (s *Server) tryGo(f func()) bool {
 	}
 	s.work.Go(f)
 	return true
-}
-
-// kindOf returns the kind of a topic's channels, or nil.
-func (s *Server) kindOf(topic string) Kind {
-	for i := range s.Routes {
-		pattern := s.Routes[i].Pattern
-		if prefix, ok := strings.CutSuffix(pattern, "*"); ok && strings.HasPrefix(topic, prefix) || pattern == topic {
-			return s.Routes[i].Kind
-		}
-	}
-	return nil
 }
 
 // admit counts a client's connection, before anything is opened for it. An error refuses it.

@@ -1,6 +1,7 @@
 package socket
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/hmac"
@@ -10,10 +11,8 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
-	"iter"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -231,20 +230,21 @@ func (ses *session) isOver() bool {
 }
 
 // maxPosted is the maximum memory for the bodies of one session's concurrent POSTs. Clients up to 1.6 send one POST for
-// each message, without a limit; newer ones send one at a time. A body of unknown length counts as unknownBody.
+// each message, without a limit; newer ones send one at a time. At most heldBody of a body is held before it is its turn;
+// the rest is received line by line, as it arrives. A body of unknown length counts as unknownBody.
 const (
 	maxPosted    = 16 << 20
+	heldBody     = 8 << 20
 	unknownBody  = 4 << 20
 	postOverhead = 4 << 10 // memory of a POST besides its body
 )
 
 var errPosts = errors.New("the session has too much under way in POSTs; send one at a time")
 
-// receive receives the body of a POST. In application/x-ndjson, a line that begins with [ or { is a text frame, and any
-// other line is a binary frame in base64. A body of any other media type is one text frame. An invalid frame ends the
-// session.
+// receive receives the body of a POST. In application/x-ndjson, each line is a message, and in any other media type the
+// whole body is one. An error of a message ends the session, one of the body does not.
 func (ses *session) receive(r *http.Request) error {
-	size := r.ContentLength + postOverhead
+	size := min(r.ContentLength, heldBody) + postOverhead
 	if r.ContentLength < 0 {
 		size = unknownBody
 	}
@@ -252,7 +252,7 @@ func (ses *session) receive(r *http.Request) error {
 	if now := ses.postBytes.Add(size); now > maxPosted && now > size { // a single one may be as large as any request
 		return errPosts
 	}
-	body, err := io.ReadAll(r.Body)
+	held, err := io.ReadAll(io.LimitReader(r.Body, heldBody))
 	if err != nil {
 		return err
 	}
@@ -265,15 +265,11 @@ func (ses *session) receive(r *http.Request) error {
 		return r.Context().Err()
 	}
 	media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	lines := bytes.Lines(body)
-	if media != "application/x-ndjson" {
-		lines = slices.Values([][]byte{body})
+	lines := &lineReader{
+		r: bufio.NewReader(io.MultiReader(bytes.NewReader(held), r.Body)), most: int(ses.server.FrameBytes),
+		single: media != "application/x-ndjson",
 	}
-	err = ses.receiveLines(r.Context(), lines, ses.postOf(body))
-	if err != nil && r.Context().Err() == nil {
-		ses.finish(endBroken)
-	}
-	return err
+	return ses.receiveLines(r.Context(), lines, ses.postOf(held))
 }
 
 // post records how much of a POST was received. A browser may resend a POST after a lost connection, unnoticed by the
@@ -286,9 +282,9 @@ type post struct {
 
 var postSeed = maphash.MakeSeed()
 
-// postOf returns the record of a POST: that of a recent one with the same body, or a new one.
-func (ses *session) postOf(body []byte) *post {
-	hash := maphash.Bytes(postSeed, body)
+// postOf returns the record of a POST: that of a recent one with the same body, as far as it is held, or a new one.
+func (ses *session) postOf(held []byte) *post {
+	hash := maphash.Bytes(postSeed, held)
 	for i := range ses.recentPosts {
 		if ses.recentPosts[i].hash == hash {
 			return &ses.recentPosts[i]
@@ -299,19 +295,26 @@ func (ses *session) postOf(body []byte) *post {
 	return &ses.recentPosts[0]
 }
 
-func (ses *session) receiveLines(ctx context.Context, lines iter.Seq[[]byte], p *post) error {
-	n := 0
-	for line := range lines {
-		n++
+func (ses *session) receiveLines(ctx context.Context, lines *lineReader, p *post) error {
+	for n := 1; ; n++ {
+		line, whole, err := lines.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		if n <= p.lines && repeats(line) {
 			continue
 		}
-		if err := ses.receiveLine(ctx, bytes.TrimRight(line, "\r\n")); err != nil {
+		if err := ses.receiveLine(ctx, line, whole); err != nil {
+			if ctx.Err() == nil {
+				ses.finish(endBroken)
+			}
 			return err
 		}
 		p.lines = max(p.lines, n)
 	}
-	return nil
 }
 
 // repeats reports whether an equal line is the same message sent again. Messages without both refs may be equal without
@@ -325,17 +328,19 @@ func repeats(line []byte) bool {
 	return !isText || !bytes.Contains(joinRef, []byte("null")) && !bytes.Contains(ref, []byte("null"))
 }
 
-func (ses *session) receiveLine(ctx context.Context, line []byte) error {
+// receiveLine receives one message: a text frame, which begins with [ or {, or else a binary frame in base64.
+func (ses *session) receiveLine(ctx context.Context, line []byte, whole bool) error {
+	line = bytes.TrimSpace(line)
 	switch {
 	case len(line) == 0:
 		return nil
 	case line[0] == '[' || line[0] == '{':
-		return ses.socket.Receive(ctx, bytes.Clone(line), false) // a message may outlive the body
+		return ses.socket.Receive(ctx, line, false, whole)
 	}
-	line = bytes.TrimRight(line, "=")
 	frame := make([]byte, base64.RawStdEncoding.DecodedLen(len(line)))
-	if _, err := base64.RawStdEncoding.Decode(frame, line); err != nil {
-		return err
+	n, err := base64.RawStdEncoding.Decode(frame, bytes.TrimRight(line, "="))
+	if err != nil && whole {
+		return ses.socket.Receive(ctx, line, false, true) // as a text frame it is garbage, too
 	}
-	return ses.socket.Receive(ctx, frame, true)
+	return ses.socket.Receive(ctx, frame[:n], true, whole)
 }

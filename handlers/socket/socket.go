@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,7 +12,6 @@ import (
 	"github.com/duckwire/duckwire/handlers/phoenix"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/rights"
 )
 
@@ -60,29 +60,45 @@ const maxBacklog = 1 << 20
 // abortBacklog is the backlog, in bytes, at which a client that does not read what its channels push is disconnected.
 const abortBacklog = 16 << 20
 
-// Receive decodes and dispatches one frame of the client. It blocks while the client's backlog is above its limit.
-// Errors: phoenix.ErrUTF8 and phoenix.ErrFrame, after which the socket must be closed; ctx's; errs.ErrClosed after the
-// socket's end.
-func (s *Socket) Receive(ctx context.Context, data []byte, binary bool) error {
-	var m phoenix.Message
-	var err error
-	switch {
-	case !binary:
-		m, err = phoenix.DecodeText(s.version, data)
-	case s.version == phoenix.V2:
-		m, err = phoenix.DecodeBinary(data)
-	default:
-		err = phoenix.ErrFrame
+// Receive decodes and dispatches one message of the client. If whole is false, the message is above FrameBytes, and data
+// is its beginning. A message that is too large, or is none of the protocol, is answered with an error, as far as it can
+// be read. Receive blocks while the client's backlog is above its limit. Errors: phoenix.ErrGarbage, and on a WebSocket
+// phoenix.ErrUTF8 (RFC 6455 §8.1), after which the socket must be closed; ctx's; errs.ErrClosed after the socket's end.
+func (s *Socket) Receive(ctx context.Context, data []byte, binary, whole bool) error {
+	m, fault := s.decode(data, binary, whole)
+	if errors.Is(fault, phoenix.ErrGarbage) || errors.Is(fault, phoenix.ErrUTF8) && s.via == hub.ViaWebSocket {
+		return fault
 	}
-	if err != nil {
-		return err
-	}
-	m.Size = len(data)
 	if err := s.waitForRoom(ctx); err != nil {
 		return err
 	}
+	if fault != nil {
+		s.refuse(&m, fault)
+		return nil
+	}
+	m.Size = len(data)
 	s.dispatch(&m)
 	return nil
+}
+
+// decode decodes a message. With an error, it returns what could be read of its refs and its topic.
+func (s *Socket) decode(data []byte, binary, whole bool) (m phoenix.Message, err error) {
+	switch {
+	case binary:
+		m, err = phoenix.DecodeBinary(data)
+	case whole:
+		m, err = phoenix.DecodeText(s.version, data)
+	default:
+		m = phoenix.DecodeHead(data)
+	}
+	switch {
+	case !whole:
+		limits := s.server.Hub.Limits()
+		err = limits.PayloadTooLarge("")
+	case binary && s.version == phoenix.V1:
+		err = errBinaryV1
+	}
+	return m, err
 }
 
 // waitForRoom blocks until the backlog is below its limit.
@@ -210,19 +226,15 @@ func (s *Socket) notJoined(m *phoenix.Message) frame {
 }
 
 func (s *Socket) unmatched(m *phoenix.Message) frame {
-	topic := m.BadTopic
-	if topic == nil {
-		topic = jsonw.AppendString(nil, m.Topic)
-	}
-	return textFrame(func(dst []byte) []byte { return phoenix.AppendUnmatched(dst, s.version, m.Ref, topic) })
+	return textFrame(func(dst []byte) []byte { return phoenix.AppendUnmatched(dst, s.version, m.Ref, topicOf(m)) })
 }
 
 // beginLocked begins a join. old is the channel that it replaces, rest are the messages queued behind it. waits means
 // that another channel of the topic must be released first; then startWaitingLocked starts the join. s.mu is held.
 func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest []phoenix.Message) {
-	kind := s.server.kindOf(m.Topic)
+	route := s.server.Routes.Find(m.Topic)
 	c := &Channel{
-		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), kind: kind, params: m.Payload,
+		socket: s, topic: m.Topic, joinRef: slices.Clone(m.JoinRef), ref: slices.Clone(m.Ref), route: route, params: m.Payload,
 		replaced: old, awaitsRelease: waits,
 	}
 	if c.pushRef = c.joinRef; c.pushRef == nil {
@@ -232,7 +244,7 @@ func (s *Socket) beginLocked(m *phoenix.Message, old *Channel, waits bool, rest 
 		c.params = nil
 	}
 	switch {
-	case kind == nil:
+	case route == nil:
 		s.postLocked(s.unmatched(m))
 	case len(s.channels) >= s.server.ChannelsPerSocket:
 		s.postLocked(c.joinReply("error", json.RawMessage(`{"reason":"too many channels joined"}`)))

@@ -59,7 +59,7 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 		leave() // Accept has sent the response
 		return
 	}
-	conn.SetReadLimit(s.FrameBytes)
+	conn.SetReadLimit(s.HardBytes())
 	s.serve(h, &webSocket{server: s, conn: conn, net: hw.conn}, leave)
 }
 
@@ -185,9 +185,9 @@ func (t *webSocket) read() {
 // receive passes the client's frames to the socket until either of them ends.
 func (t *webSocket) receive() ending {
 	for {
-		data, binary, err := t.readMessage()
+		data, binary, whole, err := t.readMessage()
 		if err == nil {
-			if err = t.socket.Receive(t.server.ctx, data, binary); err == nil {
+			if err = t.socket.Receive(t.server.ctx, data, binary, whole); err == nil {
 				continue
 			}
 		}
@@ -196,11 +196,11 @@ func (t *webSocket) receive() ending {
 			return endBroken // closed by the server: the client reconnects
 		case errors.Is(err, phoenix.ErrUTF8):
 			t.closeHandshake(closeUTF8, "a text frame must be valid UTF-8")
+		case errors.Is(err, phoenix.ErrGarbage):
+			t.closeHandshake(closeFrame, "the frame is no message of the protocol")
 		case errors.Is(err, websocket.ErrMessageTooBig):
 			// The close frame was sent already. Reading on prevents a reset that would overtake it.
 			t.closeHandshake(closeTooBig, "")
-		case errors.Is(err, phoenix.ErrFrame):
-			t.closeHandshake(closeFrame, "the frame is no message of the protocol")
 		case websocket.CloseStatus(err) != -1:
 			return endClosed
 		}
@@ -211,11 +211,12 @@ func (t *webSocket) receive() ending {
 // messages are buffers in which messages are collected, because the length of a message is known only at its end.
 var messages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// readMessage returns the next message in a slice of its own.
-func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
+// readMessage returns the next message in a slice of its own. Of a message above FrameBytes, only the beginning is kept,
+// and whole is false.
+func (t *webSocket) readMessage() (data []byte, binary, whole bool, err error) {
 	kind, r, err := t.conn.Reader(context.Background()) // a context that can end would cost a timer for each message
 	if err != nil {
-		return nil, false, err
+		return nil, false, false, err
 	}
 	b := messages.Get().(*bytes.Buffer)
 	defer func() {
@@ -224,10 +225,17 @@ func (t *webSocket) readMessage() (data []byte, binary bool, err error) {
 			messages.Put(b)
 		}
 	}()
-	if _, err = io.Copy(b, r); err != nil {
-		return nil, false, err
+	most := t.server.FrameBytes
+	n, err := io.Copy(b, io.LimitReader(r, most+1))
+	data = b.Bytes()
+	if n > most && err == nil {
+		data = data[:min(len(data), phoenix.MaxHead)]
+		_, err = io.Copy(io.Discard, r)
 	}
-	return bytes.Clone(b.Bytes()), kind == websocket.MessageBinary, nil
+	if err != nil {
+		return nil, false, false, err
+	}
+	return bytes.Clone(data), kind == websocket.MessageBinary, n <= most, nil
 }
 
 // close runs the closing handshake in a goroutine, because it may take five seconds.

@@ -105,3 +105,22 @@ func FuzzWalk(f *testing.F) {
 		}
 	})
 }
+
+func TestReplaceLoneSurrogates(t *testing.T) {
+	for text, want := range map[string]string{
+		``:                            ``,
+		`{"a":"b\n\\"}`:               `{"a":"b\n\\"}`,
+		`"\ud83d\ude00"`:              `"\ud83d\ude00"`,
+		`"\uD83D\uDE00\uD83d"`:        `"\uD83D\uDE00\ufffd"`,
+		`"\ude00\ud83d"`:              `"\ufffd\ufffd"`,
+		`"\ud83dx\ud83d\ud83d\ude00"`: `"\ufffdx\ufffd\ud83d\ude00"`,
+		`{"\udfff":["\\ud83d"]}`:      `{"\ufffd":["\\ud83d"]}`,
+		`"\ud7ff\ue000\ud83d\u0041"`:  `"\ud7ff\ue000\ufffd\u0041"`,
+	} {
+		before := []byte(text)
+		got := jsonw.ReplaceLoneSurrogates(before)
+		if string(got) != want || string(before) != text {
+			t.Errorf("%s became %s, want %s; the text is %s now", text, got, want, before)
+		}
+	}
+}

@@ -1,7 +1,11 @@
 // Package nearest finds the most similar name to a misspelt one.
 package nearest
 
-import "iter"
+import (
+	"iter"
+	"strings"
+	"unicode"
+)
 
 // Name returns the name that is most similar to unknown, or "" if more than half of unknown would have to change.
 func Name(unknown string, names iter.Seq[string]) string {
@@ -17,6 +21,44 @@ func Within(unknown string, names iter.Seq[string], most int) string {
 		}
 	}
 	return best
+}
+
+// Typo returns the name of a list that unknown is probably a misspelling of, or "". Case and the separators _ - . : ~ do
+// not count. Beyond that, names of up to 7 letters and digits may differ in one change (see Distance), of up to 11 in
+// two, and longer ones in three.
+func Typo(unknown string, names []string) string {
+	best, fewest := "", 0
+	for _, name := range names {
+		most := changes(len(plain(name)))
+		if len(unknown) > 2*(len(name)+most) { // far too long: not worth the time
+			continue
+		}
+		if d := Distance(plain(unknown), plain(name)); d <= most && (best == "" || d < fewest) {
+			best, fewest = name, d
+		}
+	}
+	return best
+}
+
+// changes returns in how many changes a misspelling of a name of n letters may differ from it.
+func changes(n int) int {
+	switch {
+	case n <= 7:
+		return 1
+	case n <= 11:
+		return 2
+	}
+	return 3
+}
+
+// plain returns a name in lower case without separators.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("_-.:~", r) {
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, name)
 }
 
 // Distance returns the number of insertions, deletions, substitutions and transpositions of adjacent bytes that turn a
