@@ -6,8 +6,8 @@ import { launch } from '../lib/browser.mjs'
 import { accessible, playground, seamless, startTapped, tap, user } from '../lib/console.mjs'
 import { cutter } from '../lib/cutter.mjs'
 import { startNginx } from '../lib/nginx.mjs'
-import { startServer } from '../lib/server.mjs'
-import { until } from '../lib/wait.mjs'
+import { startServer, token } from '../lib/server.mjs'
+import { hung, until } from '../lib/wait.mjs'
 
 const transports = ['WebSocket', 'SSE + POST', 'Long-poll']
 const pieces = ['(req', ', res)', ' => {\n', '  const größe = ', '"日本"', '\n  return', ' größe', '\n}', ' // 🦆', '\n']
@@ -227,4 +227,36 @@ test('whoever has no token is asked for one', async () => {
   await page.goto(server.url)
   await page.getByRole('heading', { name: 'Sign in' }).waitFor()
   await accessible(page)
+})
+
+describe('a token that is no good is told, and nothing is tried any more', () => {
+  /** comes opens the playground with a token, and returns its page and what is told. */
+  async function comes(bearer, topic = 'code:file:refused.js') {
+    const person = keep(await user(browser, 'ada'))
+    const page = await person.context.newPage()
+    page.setDefaultTimeout(hung)
+    await page.goto(`${server.url}/?token=${encodeURIComponent(bearer)}#/playground/${topic}`)
+    const told = await page.getByRole('alert').textContent()
+    return { page, told, state: await page.locator('.bar .state').textContent() }
+  }
+
+  for (const bearer of ['garbage', 'zwölf', 'a.b.c']) {
+    test(`a token that is none: ${bearer}`, async () => {
+      const { page, told, state } = await comes(bearer)
+      assert.match(told, /^The server rejects the token: ./)
+      assert.equal(state, 'refused')
+      await accessible(page)
+      await page.getByRole('button', { name: 'Sign in with another token' }).click()
+      await page.getByLabel('Token').fill(token('ada'))
+      await page.getByRole('button', { name: 'Go on' }).click()
+      await playground(page).state('connected')
+    })
+  }
+
+  test('a page that one may not join', async () => {
+    const { page, told } = await comes(token('ada', ['code:file:other.js=*']))
+    assert.match(told, /^You may not join this page: ./)
+    await page.locator('.cm-content').waitFor()
+    assert.equal(await playground(page).status(), 'Not joined.')
+  })
 })

@@ -1,6 +1,7 @@
 import { Emitter, report, type Unsubscribe } from './emitter.js'
 import { heals, refusal, DuckwireError } from './errors.js'
 import type { Outbox } from './outbox.js'
+import { framed, snapshot, type Pushed } from './payload.js'
 import type { ChannelLike, PushLike, SocketLike } from './phoenix.js'
 
 /** Joined is the server's reply to a join. Some kinds of channels add members. */
@@ -45,9 +46,12 @@ export class Channel {
   readonly #outbox: Outbox | undefined
   readonly #listeners = new Map<string, Emitter<[unknown, Meta]>>()
   readonly #joins = new Emitter<[Joined]>()
-  readonly #ends = new Emitter<[]>()
+  readonly #ends = new Emitter<[DuckwireError | undefined]>()
   #position: string
-  #joining: Promise<Joined> | undefined
+  #join: Deferred | undefined
+  #asked = false
+  #refusal: DuckwireError | undefined
+  #disconnected = false
 
   constructor(socket: SocketLike, topic: string, options: ChannelOptions = {}, outbox?: Outbox) {
     this.topic = topic
@@ -66,7 +70,7 @@ export class Channel {
     this.phoenix.onError(() => this.#outbox?.lost(topic))
     this.phoenix.onClose(() => {
       this.#outbox?.lost(topic)
-      this.#ends.emit()
+      this.#ends.emit(this.#refusal)
     })
   }
 
@@ -106,61 +110,104 @@ export class Channel {
     return this.#joins.add(listener)
   }
 
-  /** onEnd calls a listener when the channel was left, or closed by the server for good. */
-  onEnd(listener: () => void): Unsubscribe {
+  /**
+   * onEnd calls a listener when the channel was left, or closed by the server for good. If the server rejected a join,
+   * also one after a reconnect, the listener gets the error.
+   */
+  onEnd(listener: (refusal?: DuckwireError) => void): Unsubscribe {
     return this.#ends.add(listener)
   }
 
   /**
    * join joins the channel, and joins it again after reconnects. Without a connection it waits. If the server rejects
-   * the join for good, it leaves the channel and fails with a {@link DuckwireError}.
+   * the join for good, it leaves the channel and fails with a {@link DuckwireError}; the channel's waiting pushes fail,
+   * too. It also fails if the server rejects the token for good ({@link Duckwire.onRefused}); another call connects again.
    */
   join(): Promise<Joined> {
-    this.#joining ??= new Promise((resolve, reject) => {
-      this.phoenix
-        .join()
-        .receive('ok', (response) => {
-          const answer = response as Joined
-          if (typeof answer.position === 'string' && !(answer.recovered && isBehind(answer.position, this.#position))) this.#position = answer.position
-          void this.#outbox?.joined(this.topic, (event, payload) => this.#sendNow(event, payload))
-          this.#joins.emit(answer)
-          resolve(answer)
-        })
-        .receive('error', (response) => {
-          const error = refusal(`join of ${this.topic}`, response)
-          if (heals(error)) return // the official client retries
-          this.phoenix.leave()
-          reject(error)
-        })
-    })
-    return this.#joining
+    this.#join ??= deferred()
+    const { promise } = this.#join
+    if (!this.#asked) this.#ask()
+    if (this.#disconnected) this.#socket.connect()
+    this.#disconnected = false
+    return promise
+  }
+
+  /** ask sends the join. The official client calls these listeners after each join, also after reconnects. */
+  #ask(): void {
+    this.#asked = true
+    this.phoenix
+      .join()
+      .receive('ok', (response) => {
+        const answer = response as Joined
+        const stays = answer.recovered && isBehind(answer.position, this.#position)
+        if (typeof answer.position === 'string' && !stays) this.#position = answer.position
+        void this.#outbox?.joined(this.topic, (event, payload) => this.#sendNow(event, payload))
+        this.#joins.emit(answer)
+        this.#join ??= deferred()
+        this.#join.resolve(answer)
+      })
+      .receive('error', (response) => {
+        const error = refusal(`join of ${this.topic}`, response)
+        if (heals(error)) return // the official client retries
+        this.#refusal = error
+        this.#join?.reject(error)
+        void this.#outbox?.refused(this.topic, error)
+        this.phoenix.leave()
+      })
+  }
+
+  /** @internal disconnected is called when the server rejected the client's token for good. */
+  disconnected(error: DuckwireError): void {
+    const join = this.#join
+    if (this.#refusal) return
+    this.#disconnected = true
+    this.#join = undefined
+    join?.reject(error) // does nothing if it was joined
   }
 
   /**
-   * push sends an event and returns the server's reply. Without a connection the event is stored until it can be sent,
-   * also across reloads of the page. It takes effect once, since the server recognizes repetitions by its `id`. Without
-   * an {@link Outbox} push is the same as {@link send}.
+   * push sends an event and returns the server's reply. The payload is any JSON value, and arrives at others as it is
+   * now; without one it is `{}`. Without a connection the event is stored until it can be sent, also across reloads of
+   * the page. It takes effect once, since the server recognizes repetitions by an id. It fails with a TypeError if JSON
+   * cannot hold the payload, and with a {@link DuckwireError} if the server rejects the event for good. Without an
+   * {@link Outbox} push is the same as {@link send}.
    */
-  push(event: string, payload: object = {}): Promise<unknown> {
-    if (!this.#outbox || payload instanceof ArrayBuffer) return this.send(event, payload)
-    return this.#outbox.push(this.topic, event, payload)
+  push(event: string, ...pushed: Pushed): Promise<unknown> {
+    const payload = pushed.length > 0 ? pushed[0] : {}
+    if (!this.#outbox || payload instanceof ArrayBuffer) return this.send(event, payload, pushed[1])
+    if (this.#refusal) return Promise.reject(this.#refusal)
+    return this.#outbox.push(this.topic, event, payload, pushed[1])
   }
 
   /**
    * send sends an event, or bytes, at most once, like the official client. It fails if there is no reply within ten
    * seconds.
    */
-  send(event: string, payload: object = {}): Promise<unknown> {
-    return answered(`${event} on ${this.topic}`, this.phoenix.push(event, payload))
+  async send(event: string, ...pushed: Pushed): Promise<unknown> {
+    const payload = pushed.length > 0 ? pushed[0] : {}
+    const body = payload instanceof ArrayBuffer ? payload : framed(snapshot(event, payload).payload, pushed[1] ?? {})
+    return answered(`${event} on ${this.topic}`, this.phoenix.push(event, body))
   }
 
   /**
    * sendNow sends for the outbox, or fails if there is no connection. Otherwise the official client would store the
    * push, and send it after the next join before those that the outbox repeats.
    */
-  #sendNow(event: string, payload: object): Promise<unknown> {
-    if (this.#socket.isConnected() && this.phoenix.state === 'joined') return this.send(event, payload)
-    return Promise.reject(new DuckwireError(`${event} on ${this.topic}: no connection`, 'unavailable'))
+  async #sendNow(event: string, payload: object): Promise<unknown> {
+    const unavailable = (): DuckwireError => new DuckwireError(`${event} on ${this.topic}: no connection`, 'unavailable')
+    if (!this.#socket.isConnected() || this.phoenix.state !== 'joined') throw unavailable()
+    try {
+      return await answered(`${event} on ${this.topic}`, this.phoenix.push(event, payload))
+    } catch (error) {
+      if (!(error instanceof DuckwireError && error.code === 'unmatched topic')) throw error
+      this.#joinAgain()
+      throw unavailable()
+    }
+  }
+
+  /** joinAgain is called when the server has ended the channel. Usually it has told the client so. */
+  #joinAgain(): void {
+    if (this.phoenix.state === 'joined') this.phoenix.trigger('phx_error', {})
   }
 
   /** leave leaves the channel for good. */
@@ -172,8 +219,21 @@ export class Channel {
   }
 }
 
+/** Deferred is a promise with its functions. */
+interface Deferred {
+  promise: Promise<Joined>
+  resolve: (answer: Joined) => void
+  reject: (error: unknown) => void
+}
+
+function deferred(): Deferred {
+  let [resolve, reject]: [Deferred['resolve'], Deferred['reject']] = [() => {}, () => {}]
+  const promise = new Promise<Joined>((...settle) => ([resolve, reject] = settle))
+  return { promise, resolve, reject }
+}
+
 /** isBehind reports whether a position is the same as or before another one, in the same epoch of the same log. */
-function isBehind(position: string, other: string): boolean {
+export function isBehind(position: string, other: string): boolean {
   const [a, b] = [position, other].map((text) => /^([^.,]+)\.(\d+)$/.exec(text))
   return !!a && !!b && a[1] === b[1] && Number(a[2]) <= Number(b[2])
 }

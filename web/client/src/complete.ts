@@ -310,6 +310,7 @@ export class Completion implements AsyncIterable<string> {
         this.#position = data['from'] as string
         return
       case 'chunk':
+        this.#begun()
         yield* this.#text(data['text'] as string, data['at'] as number)
         break
       case 'end':
@@ -317,12 +318,19 @@ export class Completion implements AsyncIterable<string> {
         this.#status = this.#ending.status
         break
       case 'message': // an event whose name is one of the protocol's own, so it is inside the data
+        this.#begun()
         this.#events.emit({ event: data['event'] as string, data: data['data'], position: block.id })
         break
       default:
+        this.#begun()
         this.#events.emit({ event: block.event, data, position: block.id })
     }
     this.#move(block.id)
+  }
+
+  /** begun is called with each entry: a stream that has entries is not queued any more. */
+  #begun(): void {
+    if (this.#status === 'queued') this.#status = 'running'
   }
 
   #move(position: string): void {

@@ -3,21 +3,24 @@ import { backoff } from './backoff.js'
 import { Channel, type ChannelOptions } from './channel.js'
 import { Completion, type CompletionOptions, type CompletionRequest, type Home } from './complete.js'
 import { Emitter, type Unsubscribe } from './emitter.js'
+import type { DuckwireError } from './errors.js'
 import { Requester } from './http.js'
 import { Ladder, rungs, type Rung } from './ladder.js'
 import { Outbox, type OutboxOptions } from './outbox.js'
-import type { SocketLike, TransportClass } from './phoenix.js'
+import type { Closed, SocketLike, TransportClass } from './phoenix.js'
 import { Queue, type Handler, type QueueOptions } from './queue.js'
+import { renewTokens } from './renewal.js'
 import { defaultStore, type Store } from './store.js'
 import { Tokens, type TokenSource } from './token.js'
 import { climber, padding, type Climber } from './transports/climber.js'
+import { tooLargeCode } from './transports/sse.js'
 import { Way } from './transports/way.js'
 
 /** DuckwireOptions are options of a {@link Duckwire}. */
 export interface DuckwireOptions {
   /**
-   * The token, or a function that returns one. It is called for each connection, and when the server rejected the last
-   * token.
+   * The token, or a function that returns one. It is called for each connection, when the token expires soon, and when
+   * the server rejected the last one.
    */
   token?: TokenSource
   /**
@@ -57,19 +60,24 @@ export class Duckwire {
   readonly outbox: Outbox
   readonly #ladder: Ladder
   readonly #climber: Climber
+  readonly #tokens: Tokens
   readonly #home: Home
   readonly #store: Store
   readonly #user: string | undefined
   readonly #prefix: string
   readonly #rungs = new Emitter<[Rung]>()
+  readonly #refusals = new Emitter<[DuckwireError]>()
+  readonly #channels = new Set<Channel>()
   readonly #queues = new Set<Queue>()
   readonly #unlisten: Unsubscribe
   #rung: Rung | undefined
+  #refusal: DuckwireError | undefined
 
   /** url is the server's address, such as `https://duckwire.example.com`. */
   constructor(url: string, options: DuckwireOptions = {}) {
     const base = url.replace(/\/+$/, '')
     const tokens = new Tokens(options.token)
+    this.#tokens = tokens
     this.#store = options.store ?? defaultStore()
     this.#user = options.user
     this.#prefix = `duckwire:${base}:${options.user ?? ''}`
@@ -89,8 +97,10 @@ export class Duckwire {
       ...(options.patience && { patience: options.patience }),
       onRung: (rung) => {
         this.#rung = rung
+        this.#refusal = undefined
         this.#rungs.emit(rung)
       },
+      onRefused: (error) => this.#refused(error),
     })
     this.#climber = climb
     this.#home = { request: new Requester(base, tokens), ladder: this.#ladder, rungs: answers(chosen), way: this.#ways(options) }
@@ -102,6 +112,18 @@ export class Duckwire {
       transport: climb.transport,
     })
     this.#unlisten = this.#watch(climb)
+    renewTokens(this.socket, tokens, (error) => this.#refused(error))
+    this.socket.onClose((event) => {
+      if ((event as Closed | undefined)?.code === tooLargeCode) this.outbox.tooLarge()
+    })
+  }
+
+  /** refused ends the attempts to connect. */
+  #refused(error: DuckwireError): void {
+    this.#refusal = error
+    this.socket.disconnect()
+    for (const channel of this.#channels) channel.disconnected(error)
+    this.#refusals.emit(error)
   }
 
   /** watch makes the socket change to a better rung when one is found to work. */
@@ -150,15 +172,41 @@ export class Duckwire {
     return this.#rungs.add(listener)
   }
 
-  /** connect connects the socket. {@link channel} and {@link queue} do so automatically. */
+  /** Why the client has ended its attempts to connect, or undefined. */
+  get refusal(): DuckwireError | undefined {
+    return this.#refusal
+  }
+
+  /**
+   * onRefused calls a listener when the server rejected the token for good, or the application's token function said
+   * that there is none. Joins that wait have failed then, and there are no further attempts. Waiting pushes stay in the
+   * outbox. When there is a good token, call {@link connect}.
+   */
+  onRefused(listener: (error: DuckwireError) => void): Unsubscribe {
+    return this.#refusals.add(listener)
+  }
+
+  /**
+   * connect connects the socket. {@link channel} and {@link queue} do so automatically. After a rejected token it begins
+   * again, and the channels are joined when there is a connection.
+   */
   connect(): void {
+    if (this.#refusal) this.#tokens.accepted()
+    this.#refusal = undefined
     this.socket.connect()
   }
 
   /** channel returns a channel, which the caller must join. */
   channel(topic: string, options?: ChannelOptions): Channel {
     this.connect()
-    return new Channel(this.socket, topic, options, this.outbox)
+    return this.#watched(new Channel(this.socket, topic, options, this.outbox))
+  }
+
+  /** watched adds a channel to those that are told when the token is rejected. */
+  #watched(channel: Channel): Channel {
+    this.#channels.add(channel)
+    channel.onEnd(() => this.#channels.delete(channel))
+    return channel
   }
 
   /** complete requests a completion. It needs no socket. */
@@ -177,7 +225,7 @@ export class Duckwire {
     this.connect()
     const queue = new Queue(this.socket, this.#user, handler as Handler, options, this.#store, `${this.#prefix}:queue`)
     this.#queues.add(queue)
-    queue.channel.onEnd(() => this.#queues.delete(queue))
+    this.#watched(queue.channel).onEnd(() => this.#queues.delete(queue))
     return queue
   }
 

@@ -44,7 +44,7 @@ export function refusal(what: string, response: unknown): DuckwireError {
 }
 
 /** passing are the codes of temporary errors. */
-const passing = new Set(['rate_limited', 'draining', 'unavailable', 'timeout'])
+const passing = new Set(['rate_limited', 'queue_full', 'draining', 'unavailable', 'timeout'])
 
 /** heals reports whether a retry may succeed. */
 export function heals(error: unknown): boolean {

@@ -26,7 +26,7 @@ export class Requester {
     }
     const response = await send()
     if (response.status !== 401) return response
-    this.#tokens.refused()
+    this.#tokens.forget()
     await response.body?.cancel()
     return send()
   }

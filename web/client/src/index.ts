@@ -15,6 +15,7 @@ export {
   type StreamEvent,
   type StreamStatus,
 } from './complete.js'
+export type { PushOptions } from './payload.js'
 export { Outbox, type OutboxOptions, type Waiting } from './outbox.js'
 export { Queue, type Expired, type Handler, type QueuedMessage, type QueueOptions } from './queue.js'
 export { Cursors, People, type CursorOptions, type Person } from './presence.js'

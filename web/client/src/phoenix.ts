@@ -10,6 +10,17 @@ export interface SocketLike {
   onOpen(callback: () => void): unknown
   onClose(callback: (event: unknown) => void): unknown
   onError(callback: (error: unknown) => void): unknown
+  onMessage(callback: (message: Message) => void): unknown
+  push(message: Message): void
+  makeRef(): string
+}
+
+/** Message is a message as the official client has it. */
+export interface Message {
+  topic: string
+  event: string
+  payload: unknown
+  ref?: string | null
 }
 
 /** ChannelLike is the official client's `Channel`. */
@@ -24,6 +35,7 @@ export interface ChannelLike {
   onClose(callback: () => void): void
   onError(callback: (reason: unknown) => void): unknown
   onMessage(event: string, payload: unknown, ref: unknown, joinRef?: unknown): unknown
+  trigger(event: string, payload: object): void
 }
 
 /** PushLike is the official client's `Push`. */

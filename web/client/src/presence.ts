@@ -93,9 +93,9 @@ export class Cursors<T extends object> {
       return
     }
     this.#last = performance.now()
-    const payload = { ...this.#next, client: this.#client, _duckwire: { ephemeral: true } }
+    const payload = { ...this.#next, client: this.#client }
     this.#next = undefined
-    this.#channel.send(this.#event, payload).catch(() => {}) // a later cursor replaces it
+    this.#channel.send(this.#event, payload, { ephemeral: true }).catch(() => {}) // a later cursor replaces it
   }
 
   /** close stops sending and receiving. */

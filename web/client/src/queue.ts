@@ -3,7 +3,8 @@ import { Channel, type Joined } from './channel.js'
 import { Emitter, report } from './emitter.js'
 import { DuckwireError, heals } from './errors.js'
 import type { SocketLike } from './phoenix.js'
-import { recall, remember, type Store } from './store.js'
+import { Seen } from './seen.js'
+import type { Store } from './store.js'
 
 /** QueuedMessage is a message of the user's queue. */
 export interface QueuedMessage<T = unknown> {
@@ -37,13 +38,13 @@ export interface QueueOptions {
 /** Handler handles one message. The message is acknowledged when the promise resolves. */
 export type Handler<T = unknown> = (message: QueuedMessage<T>) => void | Promise<void>
 
-const remembered = 1000 // ids
 const longestFarewell = 10_000 // ms
 
 /**
  * Queue passes a user's messages to the application one at a time, in order, and acknowledges each when it was handled.
- * The server delivers each message at least once. To handle it exactly once, the last 1,000 ids are remembered in the
- * store. If several tabs share a store, only one of them handles each message, provided that the browser has Web Locks.
+ * The server delivers each message at least once. To handle it exactly once, the store remembers which messages were
+ * handled, by sender, id and position. If several tabs share a store, only one of them handles each message, provided
+ * that the browser has Web Locks.
  */
 export class Queue {
   /** The channel `user:ID`, for its other events. */
@@ -52,7 +53,7 @@ export class Queue {
   readonly joined: Promise<Joined>
   readonly #handler: Handler
   readonly #options: QueueOptions
-  readonly #store: Store
+  readonly #seen: Seen
   readonly #key: string
   readonly #abort = new AbortController()
   #waiting: QueuedMessage[] = []
@@ -67,8 +68,8 @@ export class Queue {
   constructor(socket: SocketLike, user: string, handler: Handler, options: QueueOptions, store: Store, prefix: string) {
     this.#handler = handler
     this.#options = options
-    this.#store = store
     this.#key = `${prefix}:handled`
+    this.#seen = new Seen(store, this.#key)
     this.channel = new Channel(socket, `user:${user}`)
     this.channel.on<QueuedMessage>('message', (message) => {
       if (this.#closing) return
@@ -86,6 +87,7 @@ export class Queue {
     this.channel.phoenix.onError(() => this.#turns.emit())
     this.channel.onEnd(() => this.#turns.emit())
     this.joined = this.channel.join()
+    this.joined.catch(() => {}) // an application need not wait for it
   }
 
   /** Number of received messages that are not handled yet. */
@@ -134,7 +136,7 @@ export class Queue {
    * acknowledged.
    */
   async #handle(message: QueuedMessage): Promise<boolean> {
-    for (let tries = 1; !(await this.#ids()).includes(message.id); tries++) {
+    for (let tries = 1; !(await this.#seen.has(message)); tries++) {
       if (this.#abort.signal.aborted) return false
       try {
         await this.#handler(message)
@@ -145,15 +147,10 @@ export class Queue {
           continue
         }
       }
-      await remember(this.#store, this.#key, [...(await this.#ids()), message.id].slice(-remembered))
+      await this.#seen.add(message, this.#acknowledged)
       return true
     }
     return true
-  }
-
-  async #ids(): Promise<string[]> {
-    const ids = await recall(this.#store, this.#key)
-    return Array.isArray(ids) ? (ids as string[]) : []
   }
 
   #acknowledge(position: string): void {

@@ -28,6 +28,14 @@ const scripts = {
       yield { wait: 5 }
     }
   },
+  async *held() {
+    for (let n = 0; n < 6; n++) {
+      await new Promise((resolve) => (more = resolve))
+      yield piece(`${n} `)
+    }
+    yield piece('', 'stop')
+    yield 'data: [DONE]\n\n'
+  },
   async *broken() {
     yield piece('so far')
     await new Promise((resolve) => (breakOff = resolve)) // or the reset overtakes it
@@ -40,6 +48,7 @@ const scripts = {
 }
 
 let upstream, server, bearer, call
+let more = () => {} // has the upstream of held make a piece
 let breakOff = () => {} // has the upstream of broken reset its connection
 
 before(async () => {
@@ -68,6 +77,40 @@ test('a completion, with its progress', async () => {
   assert.deepEqual(seen.at(-1), { bytes: completion.bytes, position: completion.position, status: 'done' })
   assert.ok(seen.every(({ bytes }, i) => i === 0 || bytes >= seen[i - 1].bytes))
   assert.equal((await call('GET', `/v1/streams/${completion.id}`)).position, completion.position)
+})
+
+describe('the status is true while text flows, over cuts and for who comes in the middle', () => {
+  for (const rung of ['sse', 'padded', 'longpoll']) {
+    test(rung, async () => {
+      const proxy = await kept(cutter(server.url, Infinity))
+      const duckwire = client(proxy.url, { token: bearer, transports: [rung] })
+      const seen = new Set()
+      let text = ''
+      const first = duckwire.complete(ask('held'))
+      first.onProgress(({ status, bytes }) => bytes === 0 || status === 'done' || seen.add(status))
+      const second = async () => {
+        const late = duckwire.stream(first.id)
+        late.onProgress(({ status, bytes }) => bytes === 0 || status === 'done' || seen.add(status))
+        for await (const _ of late) if (late.status !== 'done') seen.add(late.status)
+        return late.status
+      }
+      let other
+      more()
+      const release = setInterval(() => more(), 20)
+      try {
+        for await (const part of first) {
+          text += part
+          seen.add(first.status)
+          if (text === '0 1 ') other = second()
+          if (text === '0 1 2 ') proxy.cut()
+        }
+        assert.deepEqual([text, first.status, await (other ?? second())], ['0 1 2 3 4 5 ', 'done', 'done'])
+      } finally {
+        clearInterval(release)
+      }
+      assert.ok(!seen.has('queued') && seen.has('running'), `${[...seen]}`)
+    })
+  }
 })
 
 describe('cut at any byte', () => {

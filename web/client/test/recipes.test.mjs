@@ -15,6 +15,7 @@ const expected = {
   'A channel that misses nothing': [/^saved main.go \S+$/m, /^published \S+$/m],
   'Messages that waited for you': [/^message review \{ n: 7 \} app$/m],
   'Who is here, and where': [/^here ada$/m],
+  Tokens: [/^sign in again: signed out$/m],
   'Show people what happens': [/^connected by sse$/m],
 }
 
@@ -32,12 +33,14 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-test('the README has five recipes', () => assert.deepEqual(recipes.map(({ title }) => title), Object.keys(expected)))
+test('the README has these recipes', () => assert.deepEqual(recipes.map(({ title }) => title), Object.keys(expected)))
 
 for (const [n, { title, code }] of recipes.entries()) {
   test(title, async () => {
     const file = new URL(`recipe-${n}.mjs`, folder)
-    writeFileSync(file, `const url = ${JSON.stringify(server.url)}, token = ${JSON.stringify(token('ada'))}, fetchToken = () => token\n${code}`)
+    const names = `const url = ${JSON.stringify(server.url)}, token = ${JSON.stringify(token('ada'))}`
+    const fetchToken = title === 'Tokens' ? `() => ''` : '() => token'
+    writeFileSync(file, `${names}, fetchToken = ${fetchToken}\n${code}`)
     const child = spawn(process.execPath, [file.pathname], { stdio: ['ignore', 'pipe', 'inherit'] })
     try {
       let out = ''

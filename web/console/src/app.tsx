@@ -34,6 +34,10 @@ export function App() {
   const { theme, next } = useTheme()
   const [known, setKnown] = useState(Boolean(token()))
   const who = claims()
+  const signOut = () => {
+    setToken('')
+    setKnown(false)
+  }
   const operations = hash.startsWith('#/operations')
   const topic = decodeURIComponent(/^#\/playground\/(.+)/.exec(hash)?.[1] ?? 'code:file:playground.js')
   return (
@@ -52,11 +56,11 @@ export function App() {
         {known && (
           <>
             <span class="who" title={who?.expires ? `until ${who.expires.toLocaleString()}` : ''}>{who?.user}</span>
-            <button type="button" class="quiet" onClick={() => { setToken(''); setKnown(false) }}>Sign out</button>
+            <button type="button" class="quiet" onClick={signOut}>Sign out</button>
           </>
         )}
       </header>
-      {!known ? <SignIn onToken={() => setKnown(true)} /> : operations ? <Operations /> : <Playground key={topic} topic={topic} />}
+      {!known ? <SignIn onToken={() => setKnown(true)} /> : operations ? <Operations /> : <Playground key={topic} topic={topic} onSignOut={signOut} />}
     </>
   )
 }

@@ -11,7 +11,7 @@ export type TransportName = keyof typeof transports
 /** rungNames are the displayed names of the rungs. */
 export const rungNames: Record<Rung, string> = { websocket: 'WebSocket', sse: 'SSE + POST', padded: 'padded SSE', longpoll: 'Long-poll' }
 
-export type State = 'connecting' | 'connected' | 'cut'
+export type State = 'connecting' | 'connected' | 'cut' | 'refused'
 
 export class Connection {
   readonly duckwire: Duckwire
@@ -27,13 +27,19 @@ export class Connection {
       },
     })
     this.duckwire.socket.onOpen(() => this.#is('connected'))
-    this.duckwire.socket.onClose(() => this.#is(this.#cutUntil > Date.now() ? 'cut' : 'connecting'))
+    this.duckwire.socket.onClose(() => this.#is(this.#closed()))
+    this.duckwire.onRefused(() => this.#is('refused'))
     this.duckwire.connect()
   }
 
   #is(state: State): void {
     this.state = state
     this.changed()
+  }
+
+  #closed(): State {
+    if (this.duckwire.refusal) return 'refused'
+    return this.#cutUntil > Date.now() ? 'cut' : 'connecting'
   }
 
   /** via is the current transport. */

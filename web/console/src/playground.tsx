@@ -42,23 +42,26 @@ app.get("/orders", (req, res) => {
 
 app.get("/items", `
 
-export function Playground({ topic }: { topic: string }) {
+export function Playground({ topic, onSignOut }: { topic: string; onSignOut(): void }) {
   const me = claims()?.user ?? ''
   const [entries, setEntries] = useState<Entry[]>([])
   const [people, setPeople] = useState<Person[]>([])
   const [state, setState] = useState<State>('connecting')
   const [transport, setTransport] = useState<TransportName>('Auto')
   const [status, setStatus] = useState('Loading the editor …')
+  const [refusal, setRefusal] = useState('')
   const [auto, setAuto] = useState(true)
   const holder = useRef<HTMLDivElement>(null)
   const page = useRef<Page | undefined>(undefined)
 
   useEffect(() => {
+    setRefusal('')
     const p = new Page(topic, {
       entry: (e) => setEntries((all) => [...all, { ...e, n: (all.at(-1)?.n ?? 0) + 1 }].slice(-maxEntries)),
       people: setPeople,
       state: setState,
       status: setStatus,
+      refusal: setRefusal,
     })
     page.current = p
     void import('./editor').then(({ Editor }) => p.open(Editor, holder.current!))
@@ -83,6 +86,11 @@ export function Playground({ topic }: { topic: string }) {
         <button type="button" class="danger" onClick={() => p()?.cut()} disabled={state === 'cut'}>✂ Cut for 3 s</button>
         <span class={`state ${state}`} role="status">{state}</span>
       </div>
+      {refusal && (
+        <p class="refusal" role="alert">
+          {refusal} <button type="button" class="quiet" onClick={onSignOut}>Sign in with another token</button>
+        </p>
+      )}
       <div class="columns">
         <section class="editor" aria-labelledby="editor-title">
           <header>
@@ -114,6 +122,7 @@ interface Shown {
   people(people: Person[]): void
   state(state: State): void
   status(text: string): void
+  refusal(text: string): void
 }
 
 /** Page is the playground's state while it is shown. */
@@ -127,6 +136,7 @@ class Page {
   #present: Present<{ state?: string }>
   #cursors: Cursors<Place>
   #names = new Map<string, string>()
+  #refused = false
 
   constructor(
     topic: string,
@@ -139,7 +149,16 @@ class Page {
     this.#present.onChange(() => this.#sync())
     this.#cursors = new Cursors(channel, { event: 'cursor_position', heard: 'cursor_update', rate: 20 })
     this.#cursors.onMove((place) => this.#hear(place))
-    channel.join().catch((error: Error) => shown.status(`You may not join this page: ${error.message}`))
+    channel.onEnd((error) => error && this.#refuse(`You may not join this page: ${error.message}.`))
+    this.#connection.duckwire.onRefused((error) => this.#refuse(`${error.message}.`))
+    channel.join().catch(() => {}) // told by the listeners
+  }
+
+  /** refuse shows why nothing works. */
+  #refuse(why: string): void {
+    this.#refused = true
+    this.shown.refusal(why[0].toUpperCase() + why.slice(1))
+    this.shown.status('Not joined.')
   }
 
   open(Make: typeof Editor, parent: HTMLElement): void {
@@ -154,7 +173,7 @@ class Page {
       typed: () => this.#typed(),
       moved: (line, column) => this.#cursors.move({ position: { line, column } }),
     })
-    this.shown.status('Ready.')
+    this.shown.status(this.#refused ? 'Not joined.' : 'Ready.')
     const kept = keptCompletion()
     if (!kept) return
     // The text is restored from its topic first, since the proposal has a position in it.

@@ -1,7 +1,8 @@
 import { LongPoll } from 'phoenix'
+import { DuckwireError } from '../errors.js'
 import type { Ladder, Rung } from '../ladder.js'
 import { closed, connecting, open, type Closed, type Transport, type TransportClass } from '../phoenix.js'
-import { subprotocols, type Tokens } from '../token.js'
+import { Malformed, stops, subprotocols, type Tokens } from '../token.js'
 import { Lifetimes } from './lifetimes.js'
 import { refusedCode, sseTransport } from './sse.js'
 import { Way } from './way.js'
@@ -18,6 +19,8 @@ export interface ClimberOptions {
   patience?: Partial<Record<Rung, number>>
   /** Called when a connection is open. */
   onRung: (rung: Rung) => void
+  /** Called when the server rejected the token for good, or the application has no more tokens. */
+  onRefused: (error: DuckwireError) => void
 }
 
 const patience: Record<Rung, number> = { websocket: 4000, sse: 3000, padded: 3000, longpoll: 10_000 }
@@ -70,7 +73,7 @@ export function climber(options: ClimberOptions): Climber {
   function begin(rung: Rung, url: string, protocols: string[] | undefined): Transport {
     switch (rung) {
       case 'websocket':
-        return new (options.webSocket as TransportClass)(url, protocols)
+        return new (options.webSocket as TransportClass)(url, protocols?.map(webSafe))
       case 'longpoll':
         return new LongPoll(url, protocols)
       default:
@@ -166,9 +169,11 @@ export function climber(options: ClimberOptions): Climber {
           if (fault.code === refusedCode) return this.#refused(fault)
           suspects.push([rung, fault.reason ?? ''])
         }
+        const refusal = await refusalBehind(suspects, this.#url, protocols)
+        if (refusal) return this.#refused(refusal)
         this.#end({ code: 1006, reason: suspects.map((s) => s.join(': ')).join('; ') }, new Error('no way leads to the server'))
       } catch (error) {
-        this.#end({ code: 1006, reason: String(error) }, error) // the application's token function failed
+        this.#failed(error)
       }
     }
 
@@ -184,9 +189,19 @@ export function climber(options: ClimberOptions): Climber {
       }
     }
 
+    /** failed is called when the application's token function failed, or returned something else. */
+    #failed(error: unknown): void {
+      const fault = { code: 1006, reason: String(error) }
+      if (error instanceof Malformed) return this.#refused({ code: refusedCode, reason: error.message })
+      this.#end(fault, error)
+      if (stops(error)) options.onRefused(error)
+    }
+
+    /** refused is called when the server rejected the token. */
     #refused(fault: Closed): void {
-      tokens.refused()
-      this.#end(fault, new Error(fault.reason))
+      const error = new DuckwireError(`the server rejects the token: ${fault.reason || 'it gives no reason'}`, 'unauthorized')
+      this.#end(fault, error)
+      if (tokens.refused()) options.onRefused(error)
     }
 
     /** try opens a connection on one rung. It returns undefined if it is open, otherwise how it failed. */
@@ -211,6 +226,7 @@ export function climber(options: ClimberOptions): Climber {
       inner.onclose = (event) => this.#lost(event)
       if (rung === 'websocket') this.#examine(inner)
       this.readyState = open
+      tokens.accepted()
       options.onRung(rung)
       this.onopen()
       return undefined
@@ -247,7 +263,7 @@ export function climber(options: ClimberOptions): Climber {
         // If WebSockets are cut early, event streams are better: they can end in time and keep their session.
         if (lifetimes.limit < longEnough) ladder.fail('websocket', `it lives for ${Math.round(lifetimes.limit / 800)} s only`)
       }
-      if (event.code === refusedCode) tokens.refused()
+      if (event.code === refusedCode) tokens.forget()
       this.#end(event)
     }
 
@@ -264,6 +280,18 @@ export function climber(options: ClimberOptions): Climber {
       if (error !== undefined) this.onerror(error)
       setTimeout(() => this.onclose(event))
     }
+  }
+
+  /**
+   * refusalBehind returns how the server rejects the token if it does so, and no rung could tell: browsers do not show
+   * the response to a WebSocket's request.
+   */
+  async function refusalBehind(suspects: [Rung, string][], url: string, protocols: string[] | undefined): Promise<Closed | undefined> {
+    if (suspects.some(([rung, why]) => rung !== 'websocket' || why === late)) return undefined
+    const transport = begin('sse', url, protocols)
+    const fault = await opened(transport, wait.sse)
+    discard(transport)
+    return fault?.code === refusedCode ? fault : undefined
   }
 
   async function look(rung: Rung): Promise<boolean> {
@@ -309,6 +337,9 @@ const longEnough = 60_000 // ms
 const late = 'it did not open in time'
 const ours = '[null,"duckwire","phoenix",' // the beginning of the reply
 const ping = `${ours}"heartbeat",{}]`
+
+/** webSafe makes standard base64, which the official client uses, valid as a WebSocket's subprotocol. */
+const webSafe = (protocol: string): string => protocol.replace(/\+/g, '-').replace(/\//g, '_')
 
 /** opened waits until a connection is open. It returns undefined then, otherwise how it failed. */
 function opened(transport: Transport, ms: number): Promise<Closed | undefined> {

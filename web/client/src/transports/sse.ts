@@ -1,4 +1,6 @@
 import { backoff, sleep } from '../backoff.js'
+import { DuckwireError } from '../errors.js'
+import { problem } from '../http.js'
 import { closed, connecting, open, type Closed, type Transport, type TransportClass } from '../phoenix.js'
 import { tokenOf } from '../token.js'
 import { eventStream, Silence, Status } from './eventstream.js'
@@ -18,6 +20,9 @@ class Over extends Error {
     super(message)
   }
 }
+
+/** tooLargeCode is the close code after a message that the server does not read because of its size (RFC 6455 §7.4.1). */
+export const tooLargeCode = 1009
 
 /** refusedCode is the close code for clients without access. Another transport would not help. */
 export const refusedCode = 1008
@@ -102,7 +107,7 @@ export class SSETransport implements Transport {
         if (!(await this.#follow())) this.#way.cut()
         if (!this.#session) throw new Over('the answer ended before it began', 1006)
       } catch (error) {
-        if (error instanceof Over || !this.#session || (error instanceof Status && error.refused)) return this.#fail(toOver(error))
+        if (error instanceof Over || !this.#session || isRefusal(error)) return this.#fail(toOver(error))
         if (error instanceof Turned) continue
         if (error instanceof Silence) this.#way.silent()
         else if (!(error instanceof Status)) this.#way.cut()
@@ -185,7 +190,7 @@ export class SSETransport implements Transport {
         const init = { method: 'POST', signal, headers: { 'content-type': 'application/x-ndjson' }, body }
         const { status } = (await (await this.#request({ session: this.#session }, init)).json()) as { status: number }
         if (status === 200) return
-        throw new Over(`what was sent was not taken: status ${status}`, 1011)
+        throw new Over(`what was sent was not taken: status ${status}`, status === 413 ? tooLargeCode : 1011)
       } catch (error) {
         if (error instanceof Over || this.readyState === closed) throw error
         if (performance.now() - this.#seen > lifetime) throw new Over('what was sent may be lost', 1006)
@@ -201,8 +206,14 @@ interface Hello {
   now?: number
 }
 
-const toOver = (error: unknown): unknown =>
-  error instanceof Status && error.refused ? new Over(`refused with status ${error.response.status}`, refusedCode) : error
+/** toOver converts a refusal. A response that is not a Duckwire server's may be a proxy's, and temporary. */
+function toOver(error: unknown): unknown {
+  if (!isRefusal(error)) return error
+  const told = problem(error.response, error.text)
+  return told instanceof DuckwireError && told.response ? new Over(told.message, refusedCode) : error
+}
+
+const isRefusal = (error: unknown): error is Status => error instanceof Status && error.refused
 
 function base64(buffer: ArrayBuffer): string {
   let bytes = ''
