@@ -29,9 +29,9 @@ func TestRequestsGoOnAfterCuts(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d (-sockets.seed=%d repeats it)", seed, seed)
-	cuts := 100
+	cuts := 60
 	if testing.Short() {
-		cuts = 30
+		cuts = 15
 	}
 	p := &paced{}
 	s := startServer(t, p, hub.Limits{}, nil)

@@ -1,6 +1,7 @@
 package log_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -96,4 +97,49 @@ func base36(n uint64) string {
 			return s
 		}
 	}
+}
+
+// FuzzPlaces checks that what ParsePlaces accepts is written as places that it reads the same, in positionBytes.
+func FuzzPlaces(f *testing.F) {
+	for _, s := range []string{"0", "now", "a-1.7", "a-1.7~", "a-1.7~AWEEBAA", "now~AWEEBAA", "a-1.7~AWEDAWIEAA"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		ps, err := log.ParsePlaces(s)
+		if err != nil || ps.Topic.Epoch == "" {
+			return
+		}
+		text := string(ps.Append(nil))
+		again, err := log.ParsePlaces(text)
+		if err != nil || !reflect.DeepEqual(ps, again) || strings.Trim(text, positionBytes) != "" {
+			t.Fatalf("%q is %+v, and %q is %+v, %v", s, ps, text, again, err)
+		}
+	})
+}
+
+// TestPlacesRoundTrip checks that places are parsed as they were written, up to MaxPlaces.
+func TestPlacesRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		position := func() log.Position {
+			boot := rapid.SampledFrom([]string{"AbCd_-12", "zzzzzzzz"}).Draw(t, "boot")
+			count := rapid.Uint64Range(0, 1<<20).Draw(t, "count")
+			return log.Position{Epoch: boot + "-" + base36(count), Offset: rapid.Uint64Range(0, 1<<40).Draw(t, "offset")}
+		}
+		want := log.Places{Topic: position()}
+		n := rapid.IntRange(0, log.MaxPlaces+1).Draw(t, "n")
+		for range n {
+			id := rapid.StringMatching(`[ -~]{1,128}`).Draw(t, "id")
+			want.Streams = append(want.Streams, log.Place{Stream: id, At: position(), Sent: rapid.IntRange(0, 9).Draw(t, "sent")})
+		}
+		got, err := log.ParsePlaces(string(want.Append(nil)))
+		if n > log.MaxPlaces {
+			if err == nil {
+				t.Fatal("more than MaxPlaces were accepted")
+			}
+			return
+		}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%+v came back as %+v, %v", want, got, err)
+		}
+	})
 }

@@ -4,10 +4,13 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { cutter } from '../lib/cutter.mjs'
 import { answered, collect, connect, disconnect, join, transports } from '../lib/phoenix.mjs'
+import { quick } from '../lib/quick.mjs'
 import { random, seed } from '../lib/random.mjs'
 import { api, startServer, token } from '../lib/server.mjs'
 import { piece, startUpstream } from '../lib/upstream.mjs'
 import { until } from '../lib/wait.mjs'
+
+const CUTS = quick ? 20 : 100
 
 const pieces = Array.from({ length: 200 }, (_, n) => `  ${n}: "Grüße, 世界 🦆"${n % 7 === 0 ? '\r\n\n' : ''}`)
 const text = pieces.join('')
@@ -21,6 +24,18 @@ const scripts = {
     yield piece('', 'stop')
     yield 'data: [DONE]\n\n'
   },
+  /** paced goes on until no connection is cut any longer. */
+  async *paced(body) {
+    const name = body.prompt.match(/name: (\S+)/)[1]
+    for (let n = 0; !paced.healed || n < 20; n++) {
+      const p = `${n}: "Grüße, 世界 🦆"\n`
+      paced.texts[name] = (paced.texts[name] ?? '') + p
+      yield piece(p)
+      yield { wait: 2 }
+    }
+    yield piece('', 'stop')
+    yield 'data: [DONE]\n\n'
+  },
   async *endless() {
     for (;;) {
       yield piece('and on ')
@@ -28,6 +43,8 @@ const scripts = {
     }
   },
 }
+
+const paced = { healed: false, texts: {} }
 
 let upstream, server, bearer, call
 const open = []
@@ -119,6 +136,59 @@ for (const [name, transport] of Object.entries(transports)) {
       assert.deepEqual([...ids], [got.id])
       assert.equal(await kept(got.id), text)
       t.diagnostic(`${proxy.cuts()} cuts`)
+    })
+
+    test(`goes on by itself over ${CUTS} cuts`, async (t) => {
+      t.diagnostic(`SEED=${seed}`)
+      const pick = random()
+      Object.assign(paced, { healed: false, texts: {} })
+      const proxy = await cutter(server.url, () => (paced.healed ? Infinity : 1 + pick(8000)))
+      open.push(proxy)
+      const socket = connect(proxy.url, bearer, { transport })
+      open.push(socket)
+
+      // As the README shows it.
+      let after = 'now'
+      const channel = socket.channel('code:project:2', () => ({ after }))
+      channel.onMessage = (event, payload, ref) => {
+        if (ref && !/^(phx|chan_reply)_/.test(event)) after = ref
+        return payload
+      }
+      const asked = Object.fromEntries([1, 2].map((n) => [`${name}-${n}`, { text: '', bytes: 0, started: 0, ends: [] }]))
+      channel.join().receive('ok', ({ recovered, position }) => {
+        assert.equal(recovered, true)
+        after = position
+        for (const [id, { heard, started }] of Object.entries(asked)) {
+          if (!heard && !started) ask(id) // the push was cut, or its answer was
+        }
+      })
+      function ask(id) {
+        const code = `name: ${id}\n`
+        channel
+          .push('request_completion', { ...request('paced'), id, keep: 'finish', code, cursor_position: { line: 2, column: 0 } })
+          .receive('ok', (reply) => {
+            assert.equal(reply.id, id)
+            asked[id].heard = true
+          })
+      }
+      channel.on('completion_started', ({ id }) => asked[id].started++)
+      channel.on('completion_chunk', ({ id, chunk, at }) => {
+        const got = asked[id]
+        assert.equal(at, got.bytes, `the byte at which a chunk of ${id} begins`)
+        got.text += chunk
+        got.bytes += Buffer.byteLength(chunk)
+      })
+      for (const event of ['completion_done', 'completion_error']) channel.on(event, ({ id }) => asked[id].ends.push(event))
+
+      await until('the cuts', () => proxy.cuts() >= CUTS)
+      paced.healed = true
+      proxy.cut()
+      await until('both ends', () => Object.values(asked).every(({ ends }) => ends.length > 0))
+      for (const [id, { text, started, ends }] of Object.entries(asked)) {
+        assert.equal(text, paced.texts[id])
+        assert.deepEqual([started, ends], [1, ['completion_done']])
+      }
+      t.diagnostic(`${proxy.cuts()} cuts, ${Object.values(asked).map(({ bytes }) => bytes)} bytes`)
     })
 
     test('is cancelled', async () => {

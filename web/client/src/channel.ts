@@ -232,10 +232,13 @@ function deferred(): Deferred {
   return { promise, resolve, reject }
 }
 
-/** isBehind reports whether a position is the same as or before another one, in the same epoch of the same log. */
+/**
+ * isBehind reports whether a position is the same as another one, or before it in the same epoch of the same topic. Of two
+ * at the same event of the topic, which tell apart streams that the client follows, neither is before the other.
+ */
 export function isBehind(position: string, other: string): boolean {
-  const [a, b] = [position, other].map((text) => /^([^.,]+)\.(\d+)$/.exec(text))
-  return !!a && !!b && a[1] === b[1] && Number(a[2]) <= Number(b[2])
+  const [a, b] = [position, other].map((text) => /^([^.,~]+)\.(\d+)(?:~.*)?$/.exec(text))
+  return !!a && !!b && a[1] === b[1] && (position === other || Number(a[2]) < Number(b[2]))
 }
 
 /** answered waits for the reply to a push. */
