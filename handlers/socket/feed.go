@@ -159,7 +159,7 @@ func (c *Channel) resetFrame(r *log.Reset) frame {
 	payload := append(jsonw.AppendString([]byte(`{"reason":`), string(r.Reason)), `,"requested":`...)
 	payload = append(jsonw.AppendString(payload, r.Requested), `,"from":`...)
 	payload = append(jsonw.AppendString(payload, r.From.String()), '}')
-	return c.eventFrame("reset", payload, log.Position{})
+	return c.eventFrame("reset", payload, nil)
 }
 
 // topicFrame returns the frame of one event for this client: the shared frame, a frame of its own, or nil to send
@@ -180,11 +180,11 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 		case out.Event == "":
 			return nil
 		default:
-			return c.eventFrame(out.Event, out.Payload, at)
+			return c.eventFrame(out.Event, out.Payload, c.refSlot(at))
 		}
 	}
 	if t.positions != nil && c.positions {
-		return c.broadcastFrame(ev, t.vectorRefAt(at))
+		return c.eventFrame(ev.Name, ev.Payload(), t.vectorRefAt(at))
 	}
 	asText := ev.Bytes != nil && !c.positions && !c.socket.binary
 	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || asText {
@@ -215,11 +215,11 @@ func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 	return seal(phoenix.AppendText(buf, c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
 }
 
-// eventFrame encodes an event for this client only.
-func (c *Channel) eventFrame(event string, payload json.RawMessage, at log.Position) frame {
+// eventFrame encodes an event for this client only, with the join's join_ref: a client that has joined again ignores it.
+func (c *Channel) eventFrame(event string, payload json.RawMessage, ref []byte) frame {
 	payload = asObject(payload)
 	buf := frameBuffer(len(payload))
-	return seal(phoenix.AppendText(buf, c.socket.version, c.pushRef, c.refSlot(at), c.topic, event, payload), opText)
+	return seal(phoenix.AppendText(buf, c.socket.version, c.pushRef, ref, c.topic, event, payload), opText)
 }
 
 // refSlot returns the ref of a message that is not a reply: its position, for clients that asked for positions.

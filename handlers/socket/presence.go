@@ -126,7 +126,7 @@ func (t *presenceSource) next(c *Channel, p *pull) outcome {
 	var lost bool
 	if p.items, lost = t.reader.Read(p.items[:0]); lost { // the reader fell behind: send the whole state
 		p.items = p.items[:0]
-		p.add(c.eventFrame(hub.PresenceState, t.reader.State(), log.Position{}))
+		p.add(c.eventFrame(hub.PresenceState, t.reader.State(), nil))
 		return feedContinues
 	}
 	for i := range p.items {
