@@ -1,4 +1,4 @@
-import { Emitter, report, type Unsubscribe } from './emitter.js'
+import { Emitter, type Unsubscribe } from './emitter.js'
 import { heals, refusal, DuckwireError } from './errors.js'
 import type { Outbox } from './outbox.js'
 import type { ChannelLike, PushLike, SocketLike } from './phoenix.js'
@@ -165,15 +165,13 @@ export class Channel {
 
   /** leave leaves the channel for good. */
   leave(): Promise<void> {
-    return answered(`leave of ${this.topic}`, this.phoenix.leave()).then(
-      () => undefined,
-      report, // the channel is left in any case, so the application need not handle this
-    )
+    const left = (): void => undefined // in any case, also without a reply
+    return answered(`leave of ${this.topic}`, this.phoenix.leave()).then(left, left)
   }
 }
 
 /** isBehind reports whether a position is the same as or before another one, in the same epoch of the same log. */
-function isBehind(position: string, other: string): boolean {
+export function isBehind(position: string, other: string): boolean {
   const [a, b] = [position, other].map((text) => /^([^.,]+)\.(\d+)$/.exec(text))
   return !!a && !!b && a[1] === b[1] && Number(a[2]) <= Number(b[2])
 }
