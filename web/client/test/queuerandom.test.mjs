@@ -161,6 +161,14 @@ async function run(pick) {
     log.push(`handled ${payload.n}`)
   }
   const queue = new Queue(socket, 'ada', handler, {}, memoryStore(), 'model')
+  let read = 0 // the queue's part of the channel's position never goes back
+  const forward = (position) => {
+    const at = Number(position.slice(3))
+    assert.ok(at >= read, `the position is ${at}, after ${read}`)
+    read = at
+  }
+  queue.channel.on('message', (_, { position }) => forward(position))
+  queue.channel.onJoin(() => forward(queue.channel.position))
   const total = 3 + pick(8)
   for (let n = 0; n < total; n++) {
     server.leave(n)
