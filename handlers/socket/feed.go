@@ -188,7 +188,7 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 		}
 	}
 	if t.positions != nil && c.positions {
-		return c.broadcastFrame(ev, t.vectorRefAt(at))
+		return c.eventFrame(ev.Name, ev.Payload(), t.vectorRefAt(at))
 	}
 	asText := ev.Bytes != nil && !c.positions && !c.socket.binary
 	ref := c.topicRef(at)
@@ -220,7 +220,7 @@ func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 	return seal(phoenix.AppendText(buf, c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
 }
 
-// eventFrame encodes an event for this client only.
+// eventFrame encodes an event for this client only, with the join's join_ref: a client that has joined again ignores it.
 func (c *Channel) eventFrame(event string, payload json.RawMessage, ref []byte) frame {
 	buf := frameBuffer(len(payload))
 	return seal(phoenix.AppendText(buf, c.socket.version, c.pushRef, ref, c.topic, event, payload), opText)

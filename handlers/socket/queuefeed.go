@@ -114,21 +114,21 @@ func (u *userSource) next(c *Channel, p *pull) outcome {
 }
 
 // messageFrame returns the frame of one message. All sessions share it, except those that asked for positions: their
-// frames include the topic's position.
+// frames include the topic's position, and the join_ref. A client that has joined again ignores the frames of its
+// earlier join, which are behind the position in the new one: the new feed sends their messages, after all before them.
 func (u *userSource) messageFrame(c *Channel, item *log.Item) frame {
-	u.positions[1].Offset = item.To
-	shared := c.socket.version == phoenix.V2 && !c.positions
+	data := item.Event.Data
+	if c.positions {
+		u.positions[1] = log.Position{Epoch: u.queue.Epoch(), Offset: item.To}
+		return c.eventFrame(MessageEvent, data, u.vectorRef())
+	}
+	shared := c.socket.version == phoenix.V2
 	if shared {
 		if b := item.Get(formatFrame); b != nil {
 			return b
 		}
 	}
-	var ref []byte
-	if c.positions {
-		ref = u.vectorRef()
-	}
-	data := item.Event.Data
-	f := seal(phoenix.AppendText(frameBuffer(len(data)), c.socket.version, nil, ref, c.topic, MessageEvent, data), opText)
+	f := seal(phoenix.AppendText(frameBuffer(len(data)), c.socket.version, nil, nil, c.topic, MessageEvent, data), opText)
 	if shared {
 		item.Put(formatFrame, f)
 	}

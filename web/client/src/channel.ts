@@ -1,4 +1,4 @@
-import { Emitter, report, type Unsubscribe } from './emitter.js'
+import { Emitter, type Unsubscribe } from './emitter.js'
 import { heals, refusal, DuckwireError } from './errors.js'
 import type { Outbox } from './outbox.js'
 import { framed, snapshot, type Pushed } from './payload.js'
@@ -212,10 +212,8 @@ export class Channel {
 
   /** leave leaves the channel for good. */
   leave(): Promise<void> {
-    return answered(`leave of ${this.topic}`, this.phoenix.leave()).then(
-      () => undefined,
-      report, // the channel is left in any case, so the application need not handle this
-    )
+    const left = (): void => undefined // in any case, also without a reply
+    return answered(`leave of ${this.topic}`, this.phoenix.leave()).then(left, left)
   }
 }
 

@@ -1,5 +1,5 @@
 import { backoff, sleep } from './backoff.js'
-import { Channel, type Joined } from './channel.js'
+import { Channel, isBehind, type Joined } from './channel.js'
 import { Emitter, report } from './emitter.js'
 import { DuckwireError, heals } from './errors.js'
 import type { SocketLike } from './phoenix.js'
@@ -77,8 +77,11 @@ export class Queue {
       this.#running ??= this.#run()
     })
     this.channel.on<Expired>('messages_expired', (expired) => {
-      this.#options.onExpired?.(expired)
-      this.#acknowledge(expired.through)
+      try {
+        this.#options.onExpired?.(expired)
+      } finally {
+        this.#acknowledge(expired.through)
+      }
     })
     this.channel.onJoin(() => {
       this.#turns.emit()
@@ -97,8 +100,8 @@ export class Queue {
 
   /**
    * close stops handling and leaves the channel. Before that it waits for the running handler and, while there is a
-   * connection, until what was handled is acknowledged, for at most ten seconds. It never fails. Messages that were not
-   * acknowledged are delivered again. A handler must not wait for close.
+   * connection, until what was handled is acknowledged. It takes at most ten seconds, and never fails. Messages that
+   * were not acknowledged are delivered again. A handler must not wait for close.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -108,8 +111,9 @@ export class Queue {
   async #close(): Promise<void> {
     this.#abort.abort()
     this.#waiting = []
+    const end = performance.now() + longestFarewell
     await atMost(longestFarewell, this.#settle())
-    await this.channel.leave()
+    await atMost(end - performance.now(), this.channel.leave())
   }
 
   /** settle waits until what was handled is acknowledged, or the connection is lost. */
@@ -141,8 +145,7 @@ export class Queue {
       try {
         await this.#handler(message)
       } catch (error) {
-        if (!this.#options.onError) report(error)
-        if (this.#options.onError?.(error, message) !== 'skip') {
+        if (!this.#skips(error, message)) {
           await sleep(backoff(tries, 1000, 60_000), this.#abort.signal)
           continue
         }
@@ -153,8 +156,21 @@ export class Queue {
     return true
   }
 
+  /** skips tells the application that its handler failed, and reports whether it skips the message. */
+  #skips(error: unknown, message: QueuedMessage): boolean {
+    const { onError } = this.#options
+    try {
+      if (onError) return onError(error, message) === 'skip'
+      report(error)
+    } catch (thrown) {
+      report(thrown)
+    }
+    return false
+  }
+
+  /** acknowledge acknowledges up to a position. One that is behind what was handled already changes nothing. */
   #acknowledge(position: string): void {
-    this.#handled = position
+    if (this.#handled === undefined || !isBehind(position, this.#handled)) this.#handled = position
     void this.#flush()
   }
 
@@ -214,7 +230,13 @@ function atMost(ms: number, job: Promise<void>): Promise<void> {
 }
 
 /** alone runs a job while no other tab runs one with the same name. */
-function alone<T>(name: string, job: () => Promise<T>): Promise<T> {
+async function alone<T>(name: string, job: () => Promise<T>): Promise<T> {
   const locks = (globalThis.navigator as Navigator | undefined)?.locks
-  return locks ? locks.request(name, job) : job()
+  if (!locks) return job()
+  let begun: Promise<T> | undefined
+  try {
+    return await locks.request(name, () => (begun = job()))
+  } catch {
+    return begun ?? job() // the browser refuses locks, for example to a page in a sandbox
+  }
 }

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { Cursors, memoryStore, People } from '../dist/index.js'
+import { Socket } from 'phoenix'
+import { Cursors, memoryStore, People, Queue } from '../dist/index.js'
 import { api, client, closeAll, cutter, kept, random, seed, startServer, token, until } from './lib/client.mjs'
 import { frameProxy } from './lib/frames.mjs'
 
@@ -15,6 +16,21 @@ before(async () => {
 })
 afterEach(closeAll)
 after(() => server?.close())
+
+/** deadSocket is a Socket on a connection that takes everything and answers nothing. */
+function deadSocket() {
+  const transport = class {
+    readyState = 1
+    skipHeartbeat = true
+    send() {}
+    close() {
+      this.readyState = 3
+    }
+  }
+  const socket = new Socket('ws://dead/socket', { transport, timeout: 20 })
+  socket.connect()
+  return socket
+}
 
 const leave = (user, n) => app('POST', `/v1/users/${user}/messages`, { event: 'note', payload: { n } })
 const waiting = async (user) => (await api(server, token(user))('GET', '/v1/users/me/messages')).messages.length
@@ -48,6 +64,34 @@ test('messages are handled in order and once, over cuts and visits', async (t) =
   await until('all messages', () => handled.length >= sent)
   await until('the acknowledgement', async () => (await waiting('eve')) === 0)
   assert.deepEqual(handled, count(sent))
+})
+
+test('an onError or onExpired that throws, and a leave without a reply, stop nothing', async (t) => {
+  const thrown = []
+  const real = globalThis.setTimeout
+  t.mock.method(globalThis, 'setTimeout', (task, ...rest) => real((...args) => {
+    try {
+      task(...args)
+    } catch (error) {
+      thrown.push(error.message) // what would be an uncaught error
+    }
+  }, ...rest))
+  let calls = 0
+  const fail = (message) => {
+    throw new Error(message)
+  }
+  const handled = []
+  const options = { onError: () => fail('in onError'), onExpired: () => fail('in onExpired') }
+  const queue = new Queue(deadSocket(), 'bob', ({ payload }) => {
+    if (calls++ === 0) fail('in the handler')
+    handled.push(payload.n)
+  }, options, memoryStore(), 'dead')
+  queue.channel.phoenix.trigger('messages_expired', { expired: 1, through: 'q.1' })
+  for (const n of [2, 3]) queue.channel.phoenix.trigger('message', { id: `m${n}`, position: `q.${n}`, payload: { n } })
+  await until('both', () => handled.length === 2)
+  await queue.close()
+  assert.deepEqual(handled, [2, 3])
+  assert.deepEqual(thrown, ['in onExpired', 'in onError'])
 })
 
 test('a handler that fails gets the message again, unless it is skipped', async () => {

@@ -1,6 +1,7 @@
 // A model of the queue, from the handler to the server's disk: on each transport, messages 0 to 5 are left while one visit
 // of their user follows another, and the connection is cut once, at each frame in turn, until a run ends without having
-// been cut (make test: at each third frame). What each visit handles is held against the model.
+// been cut (make test: at each third frame). What each visit handles is held against the model. queuerandom.test.mjs has
+// more cuts at a time, with a model of the server.
 
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
@@ -10,7 +11,7 @@ import { api, client, closeAll, hung, kept, opened, startServer, token, until, w
 import { quick } from '../../../handlers/interop/lib/quick.mjs'
 import { frameProxy } from './lib/frames.mjs'
 
-const rungs = ['websocket', 'sse', 'longpoll']
+const rungs = ['websocket', 'sse', 'padded', 'longpoll']
 const lanes = 4 // scenarios of each transport at one time, each with a user of its own
 
 let server, app
@@ -61,6 +62,9 @@ async function gone({ duckwire }) {
   opened.splice(opened.indexOf(duckwire), 1)
 }
 
+/** lasts reports whether a rung is an event stream. */
+const lasts = (rung) => rung === 'sse' || rung === 'padded'
+
 const range = (from, to) => Array.from({ length: to - from }, (_, i) => from + i)
 
 /**
@@ -81,16 +85,17 @@ async function scenario(who, rung, cut, same) {
     const store = memoryStore()
     await leave(who.name, 0, 1)
     const one = visit(who, proxy.url, rung, store)
-    await one.queue.joined
-    await leave(who.name, 2, 3)
+    if (!same) await one.queue.joined
+    await leave(who.name, 2) // while the client connects, or joins again
+    await leave(who.name, 3)
     await one.upTo(3)
 
     // An event stream's session outlives a cut; another client knows of a cut when it has connected anew.
-    const sound = () => rung === 'sse' || (one.duckwire.socket.isConnected() && one.seen.opens > (done ? 1 : 0))
+    const sound = () => lasts(rung) || (one.duckwire.socket.isConnected() && one.seen.opens > (done ? 1 : 0))
     const before = { done, sound: sound() }
     if (same) await gone(one)
     else await one.queue.close()
-    said = rung === 'sse' || (before.sound && before.done === done)
+    said = lasts(rung) || (before.sound && before.done === done)
     if (said) assert.deepEqual(await who.waiting(), [], 'what was handled is acknowledged when the queue is closed')
     if (!same) await gone(one)
     assert.deepEqual(one.handled, range(0, 4), 'the first visit')
