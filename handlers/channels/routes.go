@@ -31,6 +31,8 @@ func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table 
 		{Pattern: "status:*", Kind: status{}},
 		{Pattern: "user:*", Kind: user{}},
 		{Pattern: "stream:*", Kind: stream{}},
+		{Pattern: "realtime:*", Kind: realtime{}},
+		{Pattern: "yjs:*", Kind: yjs{&documents{byTopic: map[string]*document{}}}},
 		{Pattern: "*", Kind: plain{}},
 	}}
 }

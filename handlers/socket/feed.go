@@ -101,7 +101,11 @@ func (f *feed) remove() {
 // from now on. If the join gave an "after", its reply has "recovered" and "position". Subscribe does not check the
 // client's rights.
 func (c *Channel) Subscribe(topic string) error {
-	p := log.Position{Now: true}
+	return c.SubscribeFrom(topic, log.Position{Now: true})
+}
+
+// SubscribeFrom is Subscribe from p if the join gave no "after".
+func (c *Channel) SubscribeFrom(topic string, p log.Position) error {
 	if c.after != "" {
 		var err error
 		if p, err = log.ParsePosition(c.after); err != nil {
@@ -115,7 +119,9 @@ func (c *Channel) Subscribe(topic string) error {
 		}
 		r.ReadFor(c.User())
 		c.setRecovered(reset, r.Start().String())
-		return &topicSource{reader: r}, nil
+		c.topicFeed = w
+		c.topicSource = &topicSource{reader: r}
+		return c.topicSource, nil
 	})
 }
 
@@ -136,6 +142,7 @@ func (c *Channel) setRecovered(reset *log.Reset, at string) {
 type topicSource struct {
 	reader    *hub.TopicReader
 	positions log.Vector // the vector that positions are sent as, the topic's first; nil: only the topic's position
+	behind    behind
 }
 
 func (t *topicSource) close() { t.reader.Close() }
@@ -151,6 +158,7 @@ func (t *topicSource) next(c *Channel, p *pull) outcome {
 			p.add(f)
 		}
 	}
+	t.behind.take(t.reader.Position(), func(out *Outgoing) { p.add(c.outgoingFrame(out)) })
 	return feedContinues
 }
 
@@ -166,22 +174,24 @@ func (c *Channel) resetFrame(r *log.Reset) frame {
 // nothing.
 func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 	ev := item.Event
-	if ev.Except != "" && ev.Except == c.client {
-		return nil
-	}
 	at := log.Position{}
 	if item.To > 0 {
 		at = log.Position{Epoch: t.reader.Epoch(), Offset: item.To}
 	}
+	spared := ev.Except != "" && ev.Except == c.client
 	if c.rewriter != nil {
 		out, keep := c.rewriter.Rewrite(ev)
 		switch {
-		case keep:
+		case keep, spared:
 		case out.Event == "":
 			return nil
 		default:
-			return c.eventFrame(out.Event, out.Payload, at)
+			out.At = at
+			return c.outgoingFrame(&out)
 		}
+	}
+	if spared {
+		return nil
 	}
 	if t.positions != nil && c.positions {
 		return c.broadcastFrame(ev, t.vectorRefAt(at))
@@ -213,6 +223,26 @@ func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 	payload := asObject(ev.Payload())
 	buf := frameBuffer(len(payload))
 	return seal(phoenix.AppendText(buf, c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
+}
+
+// outgoingFrame encodes an event for this client only.
+func (c *Channel) outgoingFrame(out *Outgoing) frame {
+	if out.Bytes != nil && c.socket.binary && !c.positions {
+		buf, err := frameBuffer(len(out.Bytes)), error(nil)
+		if out.Broadcast != "" {
+			buf, err = phoenix.AppendUserBroadcastFrame(buf, c.topic, out.Broadcast, out.Bytes)
+		} else {
+			buf, err = phoenix.AppendBinaryPush(buf, unquoteRef(c.pushRef), c.topic, out.Event, out.Bytes)
+		}
+		if err == nil {
+			return seal(buf, opBinary)
+		}
+	}
+	payload := out.Payload
+	if payload == nil && out.Bytes != nil {
+		payload = encode(map[string][]byte{"bytes": out.Bytes})
+	}
+	return c.eventFrame(out.Event, payload, out.At)
 }
 
 // eventFrame encodes an event for this client only.

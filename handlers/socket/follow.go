@@ -48,7 +48,7 @@ func (f *followSource) next(c *Channel, p *pull) outcome {
 		item := &p.items[i]
 		f.out = f.render(f.out[:0], item)
 		for j := range f.out {
-			p.add(c.eventFrame(f.out[j].Event, f.out[j].Payload, f.out[j].At))
+			p.add(c.outgoingFrame(&f.out[j]))
 		}
 	}
 	if hasEnd(p.items) {

@@ -1,0 +1,266 @@
+package channels
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/hub/errs"
+	"github.com/duckwire/duckwire/hub/log"
+)
+
+// documents has the documents whose clients are connected to this node.
+type documents struct {
+	mu      sync.Mutex
+	byTopic map[string]*document
+}
+
+// join returns the document of a topic, with h as one of its clients.
+func (d *documents) join(topic string, h *yjsHandler) *document {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	doc := d.byTopic[topic]
+	if doc == nil {
+		doc = &document{limits: h.c.Hub().Limits(), covered: stateVector{}, cursors: map[uint64]knownCursor{}}
+		d.byTopic[topic] = doc
+	}
+	doc.mu.Lock()
+	doc.clients = append(doc.clients, h)
+	doc.mu.Unlock()
+	return doc
+}
+
+// leave removes h, and forgets a document without clients.
+func (d *documents) leave(topic string, h *yjsHandler) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	doc := d.byTopic[topic]
+	doc.mu.Lock()
+	doc.clients = slices.DeleteFunc(doc.clients, func(other *yjsHandler) bool { return other == h })
+	over := len(doc.clients) == 0
+	doc.mu.Unlock()
+	if over {
+		delete(d.byTopic, topic)
+	}
+}
+
+// document is what this node knows of a Yjs document, from the topic's log and the clients' messages. The document itself
+// is in the log: the last whole state, and all updates since. It never merges anything.
+type document struct {
+	limits hub.Limits
+
+	mu       sync.Mutex
+	clients  []*yjsHandler // in the order of their joins
+	last     uint64        // the offset of the newest event that was counted
+	since    []update      // all events that the last whole state does not cover, and this state
+	bytes    int64         // of since
+	state    int64         // the last whole state's share of it
+	wanted   time.Time     // when a whole state was asked for; zero: it is not wanted
+	covered  stateVector   // what the log has at least
+	answers  [8][32]byte   // hashes of the last answers of clients that came back
+	answered int
+	cursors  map[uint64]knownCursor
+}
+
+// update is an event in the log.
+type update struct {
+	offset uint64
+	size   int64
+	at     time.Time
+}
+
+// knownCursor is the newest that was told of a client's awareness. from is the session that told it first; nil: one of
+// another node.
+type knownCursor struct {
+	clock uint64
+	gone  bool
+	from  *yjsHandler
+}
+
+// count notes an event of the log. Every client's session tells it of every event.
+func (d *document) count(ev *log.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ev.Offset <= d.last {
+		return
+	}
+	if ev.Offset != d.last+1 && d.last > 0 { // the log has lost events
+		d.covered, d.since, d.bytes, d.state = stateVector{}, nil, 0, 0
+	}
+	d.last = ev.Offset
+	if covers, _, ok := readState(ev); ok {
+		n := 0
+		for n < len(d.since) && d.since[n].offset <= covers {
+			d.bytes -= d.since[n].size
+			n++
+		}
+		d.since = slices.Clone(d.since[n:])
+		d.state, d.wanted = ev.Size(), time.Time{}
+	}
+	d.since = append(d.since, update{ev.Offset, ev.Size(), ev.Time})
+	d.bytes += ev.Size()
+}
+
+// answerTimeout is how long a client has to answer with the whole state, before another one is asked.
+const answerTimeout = 10 * time.Second
+
+// needsState reports whether a whole state should be asked for now: before the log's limits can drop what no whole state
+// covers. It returns true once for each answerTimeout.
+func (d *document) needsState(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	grown := d.bytes - d.state
+	due := len(d.since) > d.limits.HistoryEvents/2 || grown > 0 && grown > (d.limits.HistoryBytes-d.state)/2 ||
+		len(d.since) > 0 && now.Sub(d.since[0].at) > d.limits.HistoryTTL/2
+	if !due || now.Sub(d.wanted) < answerTimeout {
+		return false
+	}
+	d.wanted = now
+	return true
+}
+
+// isWanted reports whether a whole state was asked for, and has not come.
+func (d *document) isWanted() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.wanted.IsZero()
+}
+
+// postpone has needsState return false until a time, because the whole state is too large for a message.
+func (d *document) postpone(until time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.wanted = until
+}
+
+// room returns an error if an event of n bytes could make the log drop what no whole state covers.
+func (d *document) room(n int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	size := int64(n)*7/3 + 1024 // with its envelope in base64
+	events, bytes := d.limits.HistoryEvents*9/10, d.limits.HistoryBytes/10*9
+	switch {
+	case len(d.since) >= events:
+		return &errs.LimitError{
+			Kind: errs.ErrLimited, Name: "updates since the document's last whole state (history_events)",
+			Limit: int64(d.limits.HistoryEvents), Retry: time.Second,
+		}
+	case d.state+size > bytes: // which no whole state mends
+		return &errs.LimitError{
+			Kind: errs.ErrTooLarge, Name: "bytes of the document (history_bytes)", Limit: d.limits.HistoryBytes,
+		}
+	case d.bytes+size > bytes:
+		return &errs.LimitError{
+			Kind: errs.ErrLimited, Name: "bytes of the document and its updates (history_bytes)",
+			Limit: d.limits.HistoryBytes, Retry: time.Second,
+		}
+	}
+	return nil
+}
+
+// known returns what the log has at least.
+func (d *document) known() stateVector {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := stateVector{}
+	v.add(d.covered)
+	return v
+}
+
+// cover notes that the log has all that a client had.
+func (d *document) cover(v stateVector) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.covered.add(v)
+}
+
+// isNews reports whether an answer says something that none of the last ones said.
+func (d *document) isNews(answer []byte) bool {
+	if string(answer) == emptyUpdate {
+		return false
+	}
+	hash := sha256.Sum256(answer)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if slices.Contains(d.answers[:], hash) {
+		return false
+	}
+	d.answers[d.answered%len(d.answers)] = hash
+	d.answered++
+	return true
+}
+
+// writer returns a client that can be asked for the whole state, not h if possible; nil: there is none.
+func (d *document) writer(h *yjsHandler) *yjsHandler {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.clients {
+		if c != h && c.mayWrite && c.synced.Load() {
+			return c
+		}
+	}
+	return nil
+}
+
+// hear notes what awareness says of a client, and reports whether it is news (y-protocols: awareness.js,
+// applyAwarenessUpdate). Yjs clients send on what they hear, so most of it is not.
+func (d *document) hear(c *cursor, from *yjsHandler) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k, ok := d.cursors[c.client]
+	if ok && (c.clock < k.clock || c.clock == k.clock && (!c.gone() || k.gone)) {
+		return false
+	}
+	if !ok || k.gone {
+		k.from = from
+	}
+	if !ok && len(d.cursors) >= d.limits.EphemeralKeys {
+		for other := range d.cursors { // any one
+			delete(d.cursors, other)
+			break
+		}
+	}
+	d.cursors[c.client] = knownCursor{c.clock, c.gone(), k.from}
+	return true
+}
+
+// isEcho reports whether nothing in a list would be news.
+func (d *document) isEcho(list []cursor) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !slices.ContainsFunc(list, func(c cursor) bool {
+		k, ok := d.cursors[c.client]
+		return !ok || c.clock > k.clock || c.clock == k.clock && c.gone() && !k.gone
+	})
+}
+
+// gone returns the ends of the cursors that a session told first.
+func (d *document) gone(from *yjsHandler) (list []cursor) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for client, k := range d.cursors {
+		if k.from == from && !k.gone {
+			list = append(list, cursor{client, k.clock, []byte("null")})
+		}
+	}
+	return list
+}
+
+// yjsState is the event of a whole state: the offset up to which it covers the log's events, as a varint, and then the
+// message of an update. It is sent to clients as "yjs".
+const yjsState = "yjs_state"
+
+// readState reads an event of yjsState; ok is false for others.
+func readState(ev *log.Event) (covers uint64, message []byte, ok bool) {
+	if ev.Name != yjsState {
+		return 0, nil, false
+	}
+	covers, n := binary.Uvarint(ev.Bytes)
+	if n <= 0 {
+		return 0, nil, false
+	}
+	return min(covers, ev.Offset-1), ev.Bytes[n:], true
+}
