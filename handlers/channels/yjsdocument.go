@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,7 +55,9 @@ type document struct {
 
 	mu       sync.Mutex
 	clients  []*yjsHandler // in the order of their joins
+	epoch    string        // of the log; "": nothing was counted
 	last     uint64        // the offset of the newest event that was counted
+	lost     bool          // the log may have lost updates: a whole state is needed
 	since    []update      // all events that the last whole state does not cover, and this state
 	bytes    int64         // of since
 	state    int64         // the last whole state's share of it
@@ -82,15 +85,20 @@ type knownCursor struct {
 
 // count notes an event of the log. Every client's session tells it of every event.
 func (d *document) count(ev *log.Event) {
+	epoch := epochOf(ev)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if ev.Offset <= d.last {
+	switch {
+	case d.epoch == "":
+	case d.epoch != epoch && ev.Offset > d.last: // the log of another epoch agrees up to here, or has lost something
+		d.covered, d.lost = stateVector{}, true
+	case d.epoch != epoch, ev.Offset > d.last+1:
+		d.covered, d.lost = stateVector{}, true
+		d.since, d.bytes, d.state = nil, 0, 0
+	case ev.Offset <= d.last:
 		return
 	}
-	if ev.Offset != d.last+1 && d.last > 0 { // the log has lost events
-		d.covered, d.since, d.bytes, d.state = stateVector{}, nil, 0, 0
-	}
-	d.last = ev.Offset
+	d.epoch, d.last = epoch, ev.Offset
 	if covers, _, ok := readState(ev); ok {
 		n := 0
 		for n < len(d.since) && d.since[n].offset <= covers {
@@ -98,7 +106,7 @@ func (d *document) count(ev *log.Event) {
 			n++
 		}
 		d.since = slices.Clone(d.since[n:])
-		d.state, d.wanted = ev.Size(), time.Time{}
+		d.state, d.wanted, d.lost = ev.Size(), time.Time{}, false
 	}
 	d.since = append(d.since, update{ev.Offset, ev.Size(), ev.Time})
 	d.bytes += ev.Size()
@@ -113,7 +121,7 @@ func (d *document) needsState(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	grown := d.bytes - d.state
-	due := len(d.since) > d.limits.HistoryEvents/2 || grown > 0 && grown > (d.limits.HistoryBytes-d.state)/2 ||
+	due := d.lost || len(d.since) > d.limits.HistoryEvents/2 || grown > 0 && grown > (d.limits.HistoryBytes-d.state)/2 ||
 		len(d.since) > 0 && now.Sub(d.since[0].at) > d.limits.HistoryTTL/2
 	if !due || now.Sub(d.wanted) < answerTimeout {
 		return false
@@ -252,6 +260,14 @@ func (d *document) gone(from *yjsHandler) (list []cursor) {
 // yjsState is the event of a whole state: the offset up to which it covers the log's events, as a varint, and then the
 // message of an update. It is sent to clients as "yjs".
 const yjsState = "yjs_state"
+
+// epochOf returns the epoch of an event's position, which stands at the end of its envelope.
+func epochOf(ev *log.Event) string {
+	const member = `"position":"`
+	tail := string(ev.Data[max(0, len(ev.Data)-log.MaxPosition-len(member+`"}`)):])
+	_, position, _ := strings.Cut(tail, member)
+	return position[:max(0, strings.LastIndexByte(position, '.'))]
+}
 
 // readState reads an event of yjsState; ok is false for others.
 func readState(ev *log.Event) (covers uint64, message []byte, ok bool) {

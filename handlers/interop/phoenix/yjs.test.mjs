@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { PhoenixChannelProvider } from 'y-phoenix-channel'
 import * as Y from 'yjs'
-import { connect, disconnect } from '../lib/phoenix.mjs'
+import { connect, disconnect, join } from '../lib/phoenix.mjs'
 import { cutter } from '../lib/cutter.mjs'
 import { random, seed } from '../lib/random.mjs'
 import { api, startServer, token } from '../lib/server.mjs'
@@ -154,4 +154,52 @@ test('what is no message of Yjs is refused, and harms nobody', async () => {
   assert.equal(await push('yjs_state', new Uint8Array([1]).buffer), 'event')
   ada.text.insert(0, 'fine')
   await same(bob, ada)
+})
+
+test('a client that answers no question cannot make the history drop an update', async () => {
+  const socket = connect(server.url, token('mute'))
+  open.push(() => disconnect(socket))
+  const channel = await join(socket, 'yjs:mute')
+  let questions = 0
+  channel.on('yjs', (data) => {
+    const [kind, sync] = new Uint8Array(data)
+    if (kind === 0 && sync === 0) questions++
+  })
+  const push = (bytes) => new Promise((resolve) => {
+    channel.push('yjs', new Uint8Array(bytes).buffer).receive('ok', () => resolve('ok')).receive('error', (e) => resolve(e.reason))
+  })
+  // Its own copy, and one with what was accepted.
+  const [doc, accepted] = [new Y.Doc(), new Y.Doc()]
+  let update
+  doc.on('update', (u) => (update = u))
+  let refused
+  while (!refused) {
+    doc.getText('t').insert(0, 'x')
+    const answer = await push([0, 2, update.length, ...update])
+    if (answer === 'ok') Y.applyUpdate(accepted, update)
+    else refused = answer
+  }
+  assert.equal(refused, 'rate_limited')
+  const late = copy('mute', { user: 'late', bearer: token('late', ['yjs:mute=subscribe']) }) // it is not asked itself
+  await synced(late)
+  assert.equal(late.text.toString(), accepted.getText('t').toString())
+  // Now it answers, and goes on.
+  await until('the question for what was refused', () => questions > 0)
+  const state = Y.encodeStateAsUpdate(doc)
+  const length = [(state.length & 127) | 128, state.length >> 7]
+  for (; questions > 0; questions--) assert.equal(await push([0, 1, ...length, ...state]), 'ok')
+  doc.getText('t').insert(0, 'y')
+  assert.equal(await push([0, 2, update.length, ...update]), 'ok')
+  await until('all', () => late.text.toString() === doc.getText('t').toString())
+})
+
+test('a document that is too large is refused, and the others go on', async () => {
+  const [ada, bob] = [copy('large'), copy('large', { user: 'bob' })]
+  await synced(ada, bob)
+  ada.text.insert(0, 'small')
+  await same(bob, ada)
+  ada.text.insert(0, 'x'.repeat(1.5 * 2 ** 20)) // more than a message may have
+  await until('the refusal', () => ada.socket.isConnected() && ada.provider.synced)
+  bob.text.insert(0, 'still ')
+  await until('the small change', () => ada.text.toString().includes('still '))
 })
