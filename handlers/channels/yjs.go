@@ -268,7 +268,7 @@ func (h *yjsHandler) answer(buffer []byte) error {
 	switch {
 	case q.whole && q.at.Epoch == h.c.TopicTail().Epoch && (news || h.doc.isWanted()):
 		state := appendSync(binary.AppendUvarint(nil, q.at.Offset), yjsUpdate, buffer)
-		if err := h.publishBytes(yjsState, state); err != nil {
+		if err := h.publishBytes(yjsState, state, q.at.Offset); err != nil {
 			if errors.Is(err, errs.ErrTooLarge) {
 				h.doc.postpone(time.Now().Add(time.Minute))
 			}
@@ -288,11 +288,18 @@ func (h *yjsHandler) publishUpdate(buffer []byte) error {
 	if err := h.doc.room(len(buffer)); err != nil {
 		return err
 	}
-	return h.publishBytes(eventYjs, appendSync(nil, yjsUpdate, buffer))
+	return h.publishBytes(eventYjs, appendSync(nil, yjsUpdate, buffer), 0)
 }
 
-func (h *yjsHandler) publishBytes(event string, b []byte) error {
-	_, err := h.c.Publish(h.c.Topic(), hub.EventInput{Event: event, Bytes: b, Except: h.c.Client()})
+func (h *yjsHandler) publishBytes(event string, b []byte, covers uint64) error {
+	out, err := h.c.Publish(h.c.Topic(), hub.EventInput{Event: event, Bytes: b, Except: h.c.Client()})
+	if err != nil {
+		return err
+	}
+	at, err := log.ParsePosition(out.Position)
+	if err == nil {
+		h.doc.count(at.Epoch, update{at.Offset, eventSize(len(b)), time.Now(), covers})
+	}
 	return err
 }
 
@@ -329,11 +336,11 @@ func (h *yjsHandler) publishCursor(c *cursor) error {
 
 // Rewrite implements socket.Rewriter. Clients know one event, yjs, whose payload is bytes.
 func (h *yjsHandler) Rewrite(ev *log.Event) (out socket.Outgoing, keep bool) {
+	covers, state, isState := readState(ev)
 	if ev.Offset > 0 {
-		h.doc.count(ev)
+		h.doc.count(epochOf(ev), update{ev.Offset, eventSize(len(ev.Bytes)), ev.Time, covers})
 	}
 	out.Event = eventYjs
-	_, state, isState := readState(ev)
 	switch {
 	case isState:
 		out.Bytes = state

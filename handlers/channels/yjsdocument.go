@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -56,9 +57,10 @@ type document struct {
 	mu       sync.Mutex
 	clients  []*yjsHandler // in the order of their joins
 	epoch    string        // of the log; "": nothing was counted
-	last     uint64        // the offset of the newest event that was counted
+	last     uint64        // the highest offset that was counted
 	lost     bool          // the log may have lost updates: a whole state is needed
-	since    []update      // all events that the last whole state does not cover, and this state
+	covers   uint64        // the offset up to which the last whole state covers the events
+	since    []update      // the events behind it, by offset; this state is one of them
 	bytes    int64         // of since
 	state    int64         // the last whole state's share of it
 	wanted   time.Time     // when a whole state was asked for; zero: it is not wanted
@@ -73,6 +75,7 @@ type update struct {
 	offset uint64
 	size   int64
 	at     time.Time
+	covers uint64 // of a whole state: the offset up to which it covers the events; 0: it is none
 }
 
 // knownCursor is the newest that was told of a client's awareness. from is the session that told it first; nil: one of
@@ -83,34 +86,40 @@ type knownCursor struct {
 	from  *yjsHandler
 }
 
-// count notes an event of the log. Every client's session tells it of every event.
-func (d *document) count(ev *log.Event) {
-	epoch := epochOf(ev)
+// count notes an event of the log of an epoch. Every session tells of every event that it publishes or reads, so most are
+// known already, and they come in any order.
+func (d *document) count(epoch string, u update) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case d.epoch == "":
-	case d.epoch != epoch && ev.Offset > d.last: // the log of another epoch agrees up to here, or has lost something
-		d.covered, d.lost = stateVector{}, true
-	case d.epoch != epoch, ev.Offset > d.last+1:
-		d.covered, d.lost = stateVector{}, true
-		d.since, d.bytes, d.state = nil, 0, 0
-	case ev.Offset <= d.last:
+	if epoch != d.epoch {
+		if d.epoch != "" { // the log may have lost something
+			d.covered, d.lost = stateVector{}, true
+		}
+		if u.offset <= d.last { // it has begun anew
+			d.since, d.bytes, d.state, d.covers, d.last = nil, 0, 0, 0, 0
+		}
+		d.epoch = epoch
+	}
+	d.last = max(d.last, u.offset)
+	i, known := slices.BinarySearchFunc(d.since, u, func(a, b update) int { return cmp.Compare(a.offset, b.offset) })
+	if known || u.offset <= d.covers {
 		return
 	}
-	d.epoch, d.last = epoch, ev.Offset
-	if covers, _, ok := readState(ev); ok {
-		n := 0
-		for n < len(d.since) && d.since[n].offset <= covers {
-			d.bytes -= d.since[n].size
-			n++
-		}
-		d.since = slices.Clone(d.since[n:])
-		d.state, d.wanted, d.lost = ev.Size(), time.Time{}, false
+	d.since = slices.Insert(d.since, i, u)
+	d.bytes += u.size
+	if u.covers == 0 {
+		return
 	}
-	d.since = append(d.since, update{ev.Offset, ev.Size(), ev.Time})
-	d.bytes += ev.Size()
+	d.covers, d.state, d.wanted, d.lost = max(d.covers, u.covers), u.size, time.Time{}, false
+	n := 0
+	for ; d.since[n].offset <= d.covers; n++ {
+		d.bytes -= d.since[n].size
+	}
+	d.since = slices.Clone(d.since[n:])
 }
+
+// eventSize is about what an event with n bytes takes in the log, where it is also in base64.
+func eventSize(n int) int64 { return int64(n)*7/3 + 1024 }
 
 // answerTimeout is how long a client has to answer with the whole state, before another one is asked.
 const answerTimeout = 10 * time.Second
@@ -148,7 +157,7 @@ func (d *document) postpone(until time.Time) {
 func (d *document) room(n int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	size := int64(n)*7/3 + 1024 // with its envelope in base64
+	size := eventSize(n)
 	events, bytes := d.limits.HistoryEvents*9/10, d.limits.HistoryBytes/10*9
 	switch {
 	case len(d.since) >= events:

@@ -1,4 +1,6 @@
 // Supabase's client with its defaults: binary broadcasts, `self`, `ack`, presence, replay, HTTP, tokens.
+//
+// Only in make test-all: it needs half a minute, and the lives of tokens.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
@@ -265,8 +267,7 @@ test("other clients of the topic: Phoenix's, and curl", async () => {
   assert.deepEqual(events.map((e) => e.event), ['broadcast', 'broadcast', 'edit', 'drawn'])
 })
 
-// Only where lives of tokens, in seconds, are waited for: make test-all.
-test('the connection lives on behind the end of its first token', { skip: process.env.QUICK && 'make test-all' }, async () => {
+test('the connection lives on behind the end of its first token', async () => {
   let connections = 0
   class Counted extends WebSocket {
     constructor(...args) {

@@ -1,4 +1,6 @@
 // y-phoenix-channel: documents of Yjs on yjs:ID, which the server keeps without reading them.
+//
+// Only in make test-all: it needs half a minute.
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
