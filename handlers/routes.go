@@ -112,6 +112,8 @@ func (s *server) routeAPI(r chi.Router) {
 	r.Get("/v1/topics/{topic}/events", s.handle(s.getEvents))
 	r.Get("/v1/topics/{topic}/presence", s.handle(s.getPresence))
 	r.Get("/v1/events", s.handle(s.manyEvents))
+	r.Post("/api/broadcast", s.handle(s.broadcast))
+	r.Post("/api/broadcast/{topic}/events/{event}", s.handle(s.broadcastOne))
 
 	r.Post("/v1/users/{user}/messages", s.handle(s.enqueueMessages))
 	r.Get("/v1/users/{user}/messages", s.handle(s.getMessages))

@@ -59,6 +59,13 @@ func (t *topic) subscribe(p log.Position, wake log.Waker) (*TopicReader, *log.Re
 // Topic returns the topic's name.
 func (r *TopicReader) Topic() string { return r.topic.name }
 
+// TopicTail returns the position of the newest event of the topic on this node, which the reader may not have read yet.
+func (r *TopicReader) TopicTail() log.Position {
+	r.topic.Lock()
+	defer r.topic.Unlock()
+	return r.topic.Position(r.topic.Tail())
+}
+
 // Read is Reader.Read. Behind the log's items it appends the ephemeral events that have changed since the last Read:
 // of each sender and name only the newest. The first Read returns all that are current.
 func (r *TopicReader) Read(dst []log.Item) ([]log.Item, *log.Reset) {

@@ -142,9 +142,8 @@ func (c *client) read() message {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if kind == websocket.MessageBinary { // a broadcast: kind, two lengths, topic, event
-		topic, event := 3+int(data[1]), 3+int(data[1])+int(data[2])
-		return message{Topic: string(data[3:topic]), Event: string(data[topic:event]), Binary: data[event:]}
+	if kind == websocket.MessageBinary {
+		return readBinary(data)
 	}
 	var fields [5]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
@@ -155,6 +154,24 @@ func (c *client) read() message {
 		_ = json.Unmarshal(fields[i+1], field) // null leaves the field empty
 	}
 	return m
+}
+
+// readBinary reads a binary frame: its kind, the lengths of its strings, the strings, the payload.
+func readBinary(data []byte) message {
+	lengths := map[byte]int{0: 3, 2: 2, 4: 3}[data[0]] // a push with a join_ref, a broadcast, one of Supabase's
+	rest := data[1+lengths:]
+	if data[0] == 4 {
+		rest = rest[1:] // the encoding
+	}
+	var fields []string
+	for _, n := range data[1 : 1+lengths] {
+		fields = append(fields, string(rest[:n]))
+		rest = rest[n:]
+	}
+	if data[0] == 0 {
+		fields = fields[1:]
+	}
+	return message{Topic: fields[0], Event: fields[1], Binary: rest}
 }
 
 // next returns the next message that is not a reply for which somebody waits.

@@ -31,6 +31,8 @@ func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table 
 		{Pattern: "status:*", Kind: status{}, Events: statusVocabulary},
 		{Pattern: "user:*", Kind: user{}, Events: userVocabulary},
 		{Pattern: "stream:*", Kind: stream{}, Events: streamVocabulary},
+		{Pattern: "realtime:*", Kind: realtime{}, Events: realtimeVocabulary},
+		{Pattern: "yjs:*", Kind: yjs{&documents{byTopic: map[string]*document{}}}},
 		{Pattern: "*", Kind: plain{}},
 	}}
 }

@@ -61,3 +61,8 @@ var streamVocabulary = socket.Vocabulary{
 	Commands: []string{"cancel", "get_status"},
 	Sent:     []string{hub.ChunkName, hub.DeltaName, hub.WholeName, hub.EndName},
 }
+
+var realtimeVocabulary = socket.Vocabulary{
+	Commands: []string{eventBroadcast, eventPresence},
+	Sent:     []string{"system"},
+}

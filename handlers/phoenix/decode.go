@@ -184,9 +184,12 @@ func DecodeHead(frame []byte) (m Message) {
 // pushHeader is the length of a client's binary push before its strings: its kind and four lengths.
 const pushHeader = 5
 
-// DecodeBinary decodes a binary frame of V2: a push, the only kind that clients send. An empty join_ref is not null.
-// Error: ErrFrame.
+// DecodeBinary decodes a binary frame of V2: a push, whose empty join_ref is not null, or a broadcast of Supabase's
+// client, which becomes the message that the client would send as text (userbroadcast.go). Error: ErrFrame.
 func DecodeBinary(frame []byte) (Message, error) {
+	if len(frame) > 0 && frame[0] == kindUserPush {
+		return decodeUserPush(frame)
+	}
 	fields, rest := pushFields(frame)
 	m := Message{Topic: string(fields[2]), Event: string(fields[3])}
 	if fields[0] != nil {

@@ -57,6 +57,10 @@ type Channel struct {
 
 	presence *hub.Presence // nil: not tracked
 	watching bool          // the client receives presence events; set by the join
+	fleeting bool          // the presence ends with the connection: no client returns to its key
+
+	topicSource *topicSource // of the last SubscribeFrom; set by the join
+	topicFeed   log.Waker    // its feed
 }
 
 type channelState uint8

@@ -101,7 +101,12 @@ func (f *feed) remove() {
 // from now on. If the join gave an "after", its reply has "recovered" and "position". Subscribe does not check the
 // client's rights.
 func (c *Channel) Subscribe(topic string) error {
-	from := log.Places{Topic: log.Position{Now: true}}
+	return c.SubscribeFrom(topic, log.Position{Now: true})
+}
+
+// SubscribeFrom is Subscribe from p if the join gave no "after".
+func (c *Channel) SubscribeFrom(topic string, p log.Position) error {
+	from := log.Places{Topic: p}
 	if c.after != "" {
 		var err error
 		if from, err = log.ParsePlaces(c.after); err != nil {
@@ -117,7 +122,9 @@ func (c *Channel) Subscribe(topic string) error {
 		r.ReadFor(c.User())
 		c.setRecovered(reset)
 		c.places.Topic = r.Start()
-		return &topicSource{reader: r}, nil
+		c.topicFeed = w
+		c.topicSource = &topicSource{reader: r}
+		return c.topicSource, nil
 	})
 }
 
@@ -140,6 +147,7 @@ func (c *Channel) setRecovered(reset *log.Reset) {
 type topicSource struct {
 	reader    *hub.TopicReader
 	positions log.Vector // the vector that positions are sent as, the topic's first; nil: only the topic's position
+	behind    behind
 }
 
 func (t *topicSource) close() { t.reader.Close() }
@@ -155,6 +163,7 @@ func (t *topicSource) next(c *Channel, p *pull) outcome {
 			p.add(f)
 		}
 	}
+	t.behind.take(t.reader.Position(), func(out *Outgoing) { p.add(c.outgoingFrame(out, c.topicRef(out.At))) })
 	return feedContinues
 }
 
@@ -170,22 +179,23 @@ func (c *Channel) resetFrame(r *log.Reset) frame {
 // nothing.
 func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 	ev := item.Event
-	if ev.Except != "" && ev.Except == c.client {
-		return nil
-	}
 	at := log.Position{}
 	if item.To > 0 {
 		at = log.Position{Epoch: t.reader.Epoch(), Offset: item.To}
 	}
+	spared := ev.Except != "" && ev.Except == c.client
 	if c.rewriter != nil {
 		out, keep := c.rewriter.Rewrite(ev)
 		switch {
-		case keep:
+		case keep, spared:
 		case out.Event == "":
 			return nil
 		default:
-			return c.eventFrame(out.Event, out.Payload, c.topicRef(at))
+			return c.outgoingFrame(&out, c.topicRef(at))
 		}
+	}
+	if spared {
+		return nil
 	}
 	if t.positions != nil && c.positions {
 		return c.eventFrame(ev.Name, ev.Payload(), t.vectorRefAt(at))
@@ -218,6 +228,26 @@ func (c *Channel) broadcastFrame(ev *log.Event, ref []byte) frame {
 	payload := ev.Payload()
 	buf := frameBuffer(len(payload))
 	return seal(phoenix.AppendText(buf, c.socket.version, nil, ref, c.topic, ev.Name, payload), opText)
+}
+
+// outgoingFrame encodes an event for this client only.
+func (c *Channel) outgoingFrame(out *Outgoing, ref []byte) frame {
+	if out.Bytes != nil && c.socket.binary && !c.positions {
+		buf, err := frameBuffer(len(out.Bytes)), error(nil)
+		if out.Broadcast != "" {
+			buf, err = phoenix.AppendUserBroadcastFrame(buf, c.topic, out.Broadcast, out.Bytes)
+		} else {
+			buf, err = phoenix.AppendBinaryPush(buf, unquoteRef(c.pushRef), c.topic, out.Event, out.Bytes)
+		}
+		if err == nil {
+			return seal(buf, opBinary)
+		}
+	}
+	payload := out.Payload
+	if payload == nil && out.Bytes != nil {
+		payload = encode(map[string][]byte{"bytes": out.Bytes})
+	}
+	return c.eventFrame(out.Event, payload, ref)
 }
 
 // eventFrame encodes an event for this client only, with the join's join_ref: a client that has joined again ignores it.

@@ -148,13 +148,13 @@ func (f *followSource) push(c *Channel, p *pull, item *log.Item) {
 	for i := range f.out {
 		out := &f.out[i]
 		if out.At.Epoch != "" {
-			p.add(c.eventFrame(out.Event, out.Payload, c.topicRef(out.At)))
+			p.add(c.outgoingFrame(out, c.topicRef(out.At)))
 			continue
 		}
 		sent, left = sent+1, left-1
 		f.advance(c, item, max(sent, had), left)
 		if sent > had {
-			p.add(c.eventFrame(out.Event, out.Payload, c.placesRef()))
+			p.add(c.outgoingFrame(out, c.placesRef()))
 		}
 	}
 }

@@ -48,7 +48,8 @@ type RefusalObserver interface {
 
 // A Rewriter is a Handler that may replace each event of the topics it subscribed to before the event is sent to its
 // client (Phoenix's intercept). Rewrite is called by the goroutine that writes, concurrently with Handle. It must be
-// fast, and must guard data that both use.
+// fast, and must guard data that both use. It is also told of events that spare the client (log.Event.Except); what it
+// returns of them has no effect.
 type Rewriter interface {
 	// Rewrite returns the event to send instead; out.Event "" sends nothing. keep means that the event is sent
 	// unchanged, in the frame that all clients share.
@@ -56,10 +57,15 @@ type Rewriter interface {
 }
 
 // Outgoing is an event for one client. Payload is a JSON object.
+//
+// Bytes, if not nil, is sent in a binary frame, in place of Payload, to a client that has binary frames and did not ask
+// for positions. Others get Payload, or {"bytes": BASE64} if Payload is nil.
 type Outgoing struct {
-	Event   string
-	Payload json.RawMessage
-	At      log.Position // position to resume from after this event, for clients that asked for positions; zero: none
+	Event     string
+	Payload   json.RawMessage
+	Bytes     []byte
+	Broadcast string       // not "": Bytes are the payload of this broadcast of Supabase's (phoenix.UserBroadcast)
+	At        log.Position // position to resume from after this event, for clients that asked for positions; zero: none
 }
 
 // Refusal is an error that determines the response of an error reply.

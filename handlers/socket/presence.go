@@ -19,8 +19,10 @@ func (c *Channel) Track(meta any) error {
 	})
 }
 
-// TrackAs is Track under a key that the Kind chooses, without "online_at".
+// TrackAs is Track under a key that the Kind chooses, without "online_at". It may be called after the join. If the key is
+// Client's and the client has not named itself, nobody returns to it, and the presence ends with the connection.
 func (c *Channel) TrackAs(key string, meta any) error {
+	c.fleeting = !c.named && key == c.client
 	return c.track(func(client string) (*hub.Presence, error) { return c.Hub().Track(c.topic, key, client, encode(meta)) })
 }
 
@@ -83,6 +85,10 @@ func (c *Channel) endPresence(how ending) {
 	}
 	switch how {
 	case endBroken, endCrashed, endReplaced:
+		if c.fleeting {
+			p.Leave()
+			return
+		}
 		p.Drop(c.socket.server.PresenceGrace)
 	case endClosed: // a client that asked for positions intends to resume
 		if c.positions {
@@ -96,16 +102,20 @@ func (c *Channel) endPresence(how ending) {
 }
 
 // WatchPresence sends the client who is present on the channel's topic: presence_state after the reply to the join,
-// then every presence_diff. Call it within Join. It does not check the client's rights.
+// then every presence_diff. Call it within Join or Handle, once. It does not check the client's rights.
 func (c *Channel) WatchPresence() error {
 	c.watching = true
-	return c.newFeed(func(w log.Waker) (source, error) {
+	err := c.newFeed(func(w log.Waker) (source, error) {
 		r, err := c.Hub().SubscribePresence(c.topic, w)
 		if err != nil {
 			return nil, err
 		}
 		return &presenceSource{r}, nil
 	})
+	if err == nil && c.handler != nil { // the join's own push of the state is over
+		c.pushPresenceState()
+	}
+	return err
 }
 
 // pushPresenceState pushes the presence state to a joining client, even if nobody is present: until it arrives, the

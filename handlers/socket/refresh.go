@@ -99,10 +99,22 @@ func (c *Channel) refreshToken(ctx context.Context, m *Message) error {
 		return err
 	}
 	m.Reply(expiresIn(c.socket.identity(), time.Now()))
+	endAll(lost)
+	return nil
+}
+
+// RenewToken replaces the token of the client's socket by another one of the same user, as the event access_token does.
+// Errors: those of that event.
+func (c *Channel) RenewToken(ctx context.Context, token string) error {
+	lost, err := c.socket.refresh(ctx, token)
+	endAll(lost)
+	return err
+}
+
+func endAll(lost []endedChannel) {
 	for _, l := range lost {
 		l.channel.end(l.how)
 	}
-	return nil
 }
 
 // endedChannel is a channel that a refreshed token does not allow any more.

@@ -12,8 +12,8 @@ import (
 // Authenticate passes on requests with a valid credential, with their rights.Identity in the context (IdentityFrom):
 // that of the credential, or that of the user for whom it acts (UserHeader). It rejects requests without a credential.
 //
-// The credential is taken from Authorization: Bearer, api-key, x-api-key, the cookie duckwire_token (from allowed pages
-// only), ?token= or ?api_key=, in that order; only the first one is used. Credentials in the query are removed from the
+// The credential is taken from Authorization: Bearer, api-key, x-api-key, apikey, the cookie duckwire_token (from
+// allowed pages only), ?token=, ?api_key= or ?apikey=, in that order; only the first one is used. Credentials in the query are removed from the
 // request's URL, so that no handler can log them. Errors are errs.ErrUnauthenticated, with WWW-Authenticate set as RFC
 // 6750 §3 requires; errs.ErrForbidden for a cookie from a page that may not use it, or a user that the credential may
 // not act for; errs.ErrInvalid if UserHeader names no user; errs.ErrLimited if too many requests from one address
@@ -51,7 +51,7 @@ func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http
 // credentials.
 func withoutQueryCredentials(r *http.Request) (*http.Request, queryCredentials) {
 	rest, found := takeQueryCredentials(r.URL.RawQuery)
-	if len(found.token) == 0 && len(found.apiKey) == 0 {
+	if len(found.token) == 0 && len(found.apiKey) == 0 && len(found.supabaseKey) == 0 {
 		return r, found
 	}
 	clean, u := *r, *r.URL

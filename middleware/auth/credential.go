@@ -24,11 +24,12 @@ type Options struct {
 // credentials finds the token of a request.
 type credentials struct{ allowed *middleware.Origins }
 
-// keyHeaders are the headers in which clients of other APIs send their key: Azure's and Anthropic's SDKs, and editors.
-var keyHeaders = []string{"Api-Key", "X-Api-Key"}
+// keyHeaders are the headers in which clients of other APIs send their key: Azure's and Anthropic's SDKs, editors, and
+// Supabase's client.
+var keyHeaders = []string{"Api-Key", "X-Api-Key", "Apikey"}
 
-// find returns the request's credential: the first of Authorization: Bearer, api-key, x-api-key, cookie, ?token=,
-// ?api_key=. An invalid credential does not fall back to the next. "" means that there is none. Errors: a *TokenError
+// find returns the request's credential: the first of Authorization: Bearer, api-key, x-api-key, apikey, cookie,
+// ?token=, ?api_key=, ?apikey=. An invalid credential does not fall back to the next. "" means that there is none. Errors: a *TokenError
 // if the credential is ambiguous or empty, one that matches errs.ErrForbidden for a cookie that the page may not use.
 func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
 	token, ok, err := bearerToken(r.Header)
@@ -49,7 +50,7 @@ func (c *credentials) find(r *http.Request, query queryCredentials) (string, err
 		}
 		// Browsers add cookies automatically, so the request may still have another credential.
 	}
-	for _, values := range [][]string{query.token, query.apiKey} {
+	for _, values := range [][]string{query.token, query.apiKey, query.supabaseKey} {
 		switch {
 		case len(values) > 1:
 			return "", &TokenError{Reason: "the query holds several tokens"}
@@ -136,8 +137,8 @@ func (c *credentials) checkCookie(r *http.Request) error {
 	return fmt.Errorf("with the cookie, a request that changes something needs an Origin: %w", errs.ErrForbidden)
 }
 
-// queryCredentials are the credentials of a query.
-type queryCredentials struct{ token, apiKey []string }
+// queryCredentials are the credentials of a query. supabaseKey is the one that Supabase's client must give.
+type queryCredentials struct{ token, apiKey, supabaseKey []string }
 
 // takeQueryCredentials separates the credentials in a raw query from the rest, which is unchanged. Like net/url, it
 // only treats & as a separator.
@@ -153,6 +154,8 @@ func takeQueryCredentials(raw string) (rest string, c queryCredentials) {
 		case "token":
 		case "api_key":
 			into = &c.apiKey
+		case "apikey":
+			into = &c.supabaseKey
 		default:
 			kept = append(kept, part)
 			continue
