@@ -2,16 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import { api, hung, piece, startServer, startUpstream, token, within } from './lib/client.mjs'
+import { firstRecipe, program, recipes } from './lib/recipes.mjs'
 
 const folder = new URL('../dist/recipes/', import.meta.url) // within the package, so that its name means itself
-const recipes = [...readFileSync(new URL('../README.md', import.meta.url), 'utf8').matchAll(/^## ([^\n]*)\n\n```js\n(.*?)^```$/gms)].map(([, title, code]) => ({ title, code }))
 
 // What a recipe must print, in any order; and what others do meanwhile.
 const expected = {
-  'A completion that survives everything': [/progress 8 \S+ \w+$/m, /^a, b\) \{\}/m, /^ended done cmp_\w+$/m],
+  'A completion that survives everything': firstRecipe,
   'A channel that misses nothing': [/^saved main.go \S+$/m, /^published \S+$/m],
   'Messages that waited for you': [/^message review \{ n: 7 \} app$/m],
   'Who is here, and where': [/^here ada$/m],
@@ -35,12 +35,11 @@ after(async () => {
 
 test('the README has these recipes', () => assert.deepEqual(recipes.map(({ title }) => title), Object.keys(expected)))
 
-for (const [n, { title, code }] of recipes.entries()) {
+for (const [n, recipe] of recipes.entries()) {
+  const { title } = recipe
   test(title, async () => {
     const file = new URL(`recipe-${n}.mjs`, folder)
-    const names = `const url = ${JSON.stringify(server.url)}, token = ${JSON.stringify(token('ada'))}`
-    const fetchToken = title === 'Tokens' ? `() => ''` : '() => token'
-    writeFileSync(file, `${names}, fetchToken = ${fetchToken}\n${code}`)
+    writeFileSync(file, program(server, recipe))
     const child = spawn(process.execPath, [file.pathname], { stdio: ['ignore', 'pipe', 'inherit'] })
     try {
       let out = ''
