@@ -84,7 +84,7 @@ func setStreamHeaders(h http.Header, stream *hub.Stream) {
 
 // streamLive answers with SSE or NDJSON: hello, a reset if necessary, the entries after the position, then new ones.
 func (s *server) streamLive(w http.ResponseWriter, r *http.Request, stream *hub.Stream, media string) error {
-	p, err := parsePosition(resumeFrom(r), log.Position{})
+	p, err := resumePosition(r, log.Position{})
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (s *server) checkTopics(r *http.Request, topics []string) error {
 
 // followTopics sends the events after the client's position on each topic (by default the tail), then new ones.
 func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) error {
-	from, err := topicPositions(resumeFrom(r), len(topics), many)
+	from, err := topicPositions(r, len(topics), many)
 	if err != nil {
 		return err
 	}
@@ -101,14 +101,16 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	return nil
 }
 
-// topicPositions parses the position of one topic, or of many.
-func topicPositions(text string, n int, many bool) (log.Vector, error) {
-	if text == "" {
-		text = "now"
+// topicPositions returns the positions in n topics that a request resumes from; the default is the tail of each.
+func topicPositions(r *http.Request, n int, many bool) (log.Vector, error) {
+	if !many {
+		p, err := resumePosition(r, log.Position{Now: true})
+		return log.Vector{p}, err
 	}
-	if many {
-		return log.ParseVector(text, n)
+	from := resumeFrom(r)
+	if from.text == "" {
+		from.text = "now"
 	}
-	p, err := log.ParsePosition(text)
-	return log.Vector{p}, err
+	v, err := log.ParseVector(from.text, n)
+	return v, from.name(err)
 }

@@ -137,7 +137,7 @@ type historyView struct {
 // history answers with the buffered events after a position, at most ?limit=. With ?wait= it waits for the first.
 func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) error {
 	q := r.URL.Query()
-	p, err := parsePosition(resumeFrom(r), log.Position{})
+	p, err := resumePosition(r, log.Position{})
 	if err != nil {
 		return err
 	}
