@@ -82,7 +82,7 @@ func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) er
 	served := make(chan error, 1)
 	go func() { served <- httpserver.Serve(srv, ln) }()
 	app.ready.Store(true)
-	url := address.LocalURL(addrOf(ln), secure != nil)
+	url := address.LocalURL(addrOf(ln), secure != nil, cfg.BasePath)
 	logger.Info("listening", "addr", addrOf(ln), "url", url, "version", buildVersion())
 	if cfg.Dev {
 		if err := printBanner(stdout, cfg, url); err != nil {

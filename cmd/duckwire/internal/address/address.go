@@ -43,9 +43,9 @@ func Check(addr string) error {
 	return nil
 }
 
-// LocalURL returns the URL at which clients on this machine reach a server that listens on addr: "unix:/PATH" for a
-// Unix socket.
-func LocalURL(addr string, secure bool) string {
+// LocalURL returns the URL at which clients on this machine reach a server that listens on addr, with its base path:
+// "unix:/PATH" for a Unix socket, which takes requests without the base path.
+func LocalURL(addr string, secure bool, basePath string) string {
 	if _, ok := Unix(addr); ok {
 		return addr
 	}
@@ -55,12 +55,12 @@ func LocalURL(addr string, secure bool) string {
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return scheme + addr
+		return scheme + addr + basePath
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return scheme + net.JoinHostPort(host, port)
+	return scheme + net.JoinHostPort(host, port) + basePath
 }
 
 // UnixHost is the base URL of requests over a Unix socket. Its host is only the header Host.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
+	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
 )
@@ -25,6 +27,7 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 		faults.add(l.From[key], fmt.Errorf("%s: %w", key, err))
 	}
 	check("addr", address.Check(l.Addr))
+	check("base_path", checkBasePath(l.BasePath))
 	check("socket_mode", checkSocketMode(l.SocketMode))
 	if _, unix := address.Unix(l.Addr); unix && l.TLSCert != "" {
 		check("tls_cert", errors.New("cannot be used with a Unix socket: the proxy in front of it has the certificate"))
@@ -57,6 +60,16 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 		const most = "%s is more than a topic keeps (history_bytes is %s)"
 		check("message_bytes", fmt.Errorf(most, l.MessageBytes, l.HistoryBytes))
 	}
+}
+
+func checkBasePath(path string) error {
+	if err := middleware.CheckBasePath(path); err != nil {
+		return err
+	}
+	if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); slices.Contains(handlers.RootSegments, first) {
+		return fmt.Errorf("%q begins like paths of the server's own; choose another", path)
+	}
+	return nil
 }
 
 func checkSocketMode(mode string) error {

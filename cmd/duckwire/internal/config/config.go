@@ -23,6 +23,7 @@ type Config struct {
 	SocketMode    string        `key:"socket_mode" default:"0660" help:"permissions of the file of a Unix socket: who may write to it may connect"`
 	DataDir       string        `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`
 	Durable       string        `key:"durability" default:"full" oneof:"full|normal" help:"full: what is acknowledged survives a power loss; normal: the end of the process only"`
+	BasePath      string        `key:"base_path" unset:"the root" help:"path below which clients see the server behind a proxy, such as /duck"`
 	TLSCert       string        `key:"tls_cert" unset:"plain HTTP" help:"PEM file of the certificate, with its chain: HTTPS and HTTP/2"`
 	TLSKey        string        `key:"tls_key" help:"PEM file of its private key"`
 	Dev           bool          `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
@@ -42,7 +43,7 @@ type Config struct {
 	APIKeys        []string      `key:"api_keys" secret:"true" help:"API keys of servers: lines as 'duckwire apikey' prints them"`
 	AuthorizeURL   string        `key:"authorize_url" unset:"tokens decide" help:"application that is asked per topic and action"`
 	AuthorizeTTL   time.Duration `key:"authorize_ttl" default:"30s" min:"0s" max:"1h" help:"how long its answers are kept"`
-	TrustedProxies []string      `key:"trusted_proxies" unset:"none" help:"addresses or networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address; unix: whoever connects to the Unix socket"`
+	TrustedProxies []string      `key:"trusted_proxies" unset:"none" help:"addresses or networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address, and X-Forwarded-Prefix the path before the server's own; unix: whoever connects to the Unix socket"`
 	RevocationTTL  time.Duration `key:"revocation_ttl" default:"720h" min:"1m" max:"87600h" help:"how long a revocation is kept: no shorter than the longest life of a token"`
 	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com, https://*.example.com, http://localhost:* or vscode-webview://*; * for any, without cookies"`
 

@@ -56,7 +56,7 @@ func Health(ctx context.Context, addr string, secure, ready bool) error {
 	// The certificate is for the name that clients use, and not for a local address. No secret is sent.
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer tr.CloseIdleConnections()
-	base := address.Reach(tr, address.LocalURL(addr, secure))
+	base := address.Reach(tr, address.LocalURL(addr, secure, ""))
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
 		return err
