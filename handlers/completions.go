@@ -49,7 +49,7 @@ func (s *server) complete(d completionPath) handlerFunc {
 		if err != nil {
 			return err
 		}
-		setStreamHeaders(w.Header(), stream)
+		setStreamHeaders(w, r, stream)
 		switch {
 		case req.async:
 			w.Header().Set("Preference-Applied", "respond-async")
@@ -153,7 +153,7 @@ func (s *server) checkCompletion(r *http.Request, req *completionRequest) (ask c
 	}
 	ask.resumed, err = s.hub.ResumedCompletion(s.specOf(r, req), ask.from)
 	if errors.Is(err, errs.ErrNotFound) {
-		return ask, errs.Invalid("Last-Event-ID", "cannot be resumed: no stream of yours with this request has that "+
+		return ask, resumeFrom(r).refuse("cannot be resumed: no stream of yours with this request has that " +
 			"position; start again without it")
 	}
 	return ask, err

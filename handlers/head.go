@@ -30,7 +30,7 @@ func (s *server) headStream(
 			return err
 		}
 	}
-	p, err := parsePosition(resumeFrom(r), log.Position{})
+	p, err := resumePosition(r, log.Position{})
 	if err != nil {
 		return err
 	}

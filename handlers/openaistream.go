@@ -26,7 +26,7 @@ type chunksAsked struct {
 
 // parseChunks parses the headers and parameters that say how a client wants OpenAI's chunks.
 func (s *server) parseChunks(r *http.Request) (ask chunksAsked, err error) {
-	if ask.from, err = parsePosition(resumeFrom(r), log.Position{}); err != nil {
+	if ask.from, err = resumePosition(r, log.Position{}); err != nil {
 		return ask, err
 	}
 	if ask.options, err = s.parseLive(r.URL.Query()); err != nil {
@@ -34,11 +34,6 @@ func (s *server) parseChunks(r *http.Request) (ask chunksAsked, err error) {
 	}
 	ask.positions = resumes(r)
 	return ask, nil
-}
-
-// resumes reports whether a client shows that it resumes streams.
-func resumes(r *http.Request) bool {
-	return len(r.Header.Values("Last-Event-ID")) > 0 || r.URL.Query().Has("after") || acceptsPositions(r)
 }
 
 // acceptsPositions reports whether a request has "Accept: text/event-stream; positions=1".
@@ -96,7 +91,7 @@ func (s *server) streamChunks(w http.ResponseWriter, r *http.Request, stream *hu
 	reader, reset := stream.Watch(ask.from, pump)
 	defer reader.Close()
 	if reset != nil { // OpenAI's format has no block for a reset
-		return errs.Invalid("Last-Event-ID", "cannot be resumed (%s); start again without it", reset.Reason)
+		return resumeFrom(r).refuse("cannot be resumed (%s); start again without it", reset.Reason)
 	}
 	if refusal := s.awaitProvider(r.Context(), stream); refusal != nil {
 		return refusal

@@ -11,7 +11,6 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/live"
 	"github.com/duckwire/duckwire/hub/errs"
-	"github.com/duckwire/duckwire/hub/log"
 )
 
 // intParam parses an integer parameter of the query; def is for an absent one. Errors name the parameter and its range.
@@ -32,23 +31,6 @@ func clip(s string) string {
 		return s[:40] + "…"
 	}
 	return s
-}
-
-// resumeFrom returns the position to resume from, or "". The header Last-Event-ID takes precedence over the parameter
-// after, because EventSource sends its original URL again when it reconnects (WHATWG HTML §9.2.3).
-func resumeFrom(r *http.Request) string {
-	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		return id
-	}
-	return r.URL.Query().Get("after")
-}
-
-// parsePosition parses the result of resumeFrom; def is for an absent one.
-func parsePosition(text string, def log.Position) (log.Position, error) {
-	if text == "" {
-		return def, nil
-	}
-	return log.ParsePosition(text)
 }
 
 // parseLive parses the query parameters of a long response (openapi.yaml: Heartbeat, Pad, Max).

@@ -105,11 +105,11 @@ func (s *server) ackMessages(w http.ResponseWriter, r *http.Request) error {
 
 // queueFrom returns the position to read a queue from; the default is the oldest message.
 func queueFrom(r *http.Request) (p log.Position, err error) {
-	text := resumeFrom(r)
-	if text == "" {
+	from := resumeFrom(r)
+	if from.text == "" {
 		return p, nil
 	}
-	return socket.QueuePosition("position", text)
+	return socket.QueuePosition(from.field, from.text)
 }
 
 // getMessages answers GET /v1/users/{user}/messages: SSE, or a page as JSON.

@@ -31,7 +31,7 @@ func (s *server) router() chi.Router {
 
 // useMiddleware adds what all paths share.
 func (s *server) useMiddleware(r chi.Router) {
-	r.Use(middleware.RequestID)
+	r.Use(middleware.ResetAborted, middleware.RequestID)
 	if s.Trace != nil {
 		r.Use(s.Trace)
 	}

@@ -78,7 +78,7 @@ func (s *server) longPoll(w http.ResponseWriter, r *http.Request) {
 // sseSocket answers GET /socket/sse with the socket's frames as blocks (openapi.yaml: followSocket).
 func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	after, err := frameNumber(resumeFrom(r))
+	after, err := frameNumber(r)
 	if err != nil {
 		return err
 	}
@@ -109,28 +109,36 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	defer down.Close()
 	defer p.EndOnDrain()()
 	live.Start(w, live.MediaSSE)
-	finishPump(p.Run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, after)}))
+	finishPump(p.Run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, q.Get("session") != "", after)}))
 	return nil
 }
 
 // frameNumber parses the number of the last frame that a client has received.
-func frameNumber(text string) (uint64, error) {
-	if text == "" {
+func frameNumber(r *http.Request) (uint64, error) {
+	from := resumeFrom(r)
+	if from.text == "" {
 		return 0, nil
 	}
-	n, err := strconv.ParseUint(text, 10, 64)
+	n, err := strconv.ParseUint(from.text, 10, 64)
 	if err != nil {
-		return 0, errs.Invalid("?after", "must be the id of the last frame that was received; got %q", clip(text))
+		return 0, from.refuse("must be the id of the last frame that was received; got %q", clip(from.text))
 	}
 	return n, nil
 }
 
-func socketHello(down *socket.SSEConn, opts live.Options, after uint64) []byte {
+// socketHello encodes the greeting. resumed says that the session is the client's earlier one. A client that has the
+// number of a frame of another session, whose token it does not give, is told that it missed the rest of that session.
+func socketHello(down *socket.SSEConn, opts live.Options, resumed bool, after uint64) []byte {
 	var b []byte
 	if opts.Pad > 0 {
 		b = sse.AppendPad(b, opts.Pad)
 	}
-	data := append(jsonw.AppendString([]byte(`{"session":`), down.Token()), `,"recovered":true,"frame":`...)
+	recovered := resumed || after == 0
+	if !resumed {
+		after = 0
+	}
+	data := append(jsonw.AppendString([]byte(`{"session":`), down.Token()), `,"recovered":`...)
+	data = append(strconv.AppendBool(data, recovered), `,"frame":`...)
 	data = strconv.AppendUint(data, after, 10)
 	data = append(data, `,"now":`...)
 	data = strconv.AppendInt(data, time.Now().UnixMilli(), 10)

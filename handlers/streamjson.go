@@ -78,7 +78,7 @@ const maxWait = 60
 // until there is more text or the stream ends.
 func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.Stream) error {
 	q := r.URL.Query()
-	p, err := parsePosition(resumeFrom(r), log.Position{})
+	p, err := resumePosition(r, log.Position{})
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s *server) streamJSON(w http.ResponseWriter, r *http.Request, stream *hub.
 	if err != nil {
 		return err
 	}
-	if resumeFrom(r) == "" {
+	if resumeFrom(r).text == "" {
 		_ = stream.Refresh() // on an error, the state that this node has is used
 	}
 	if err := stream.CatchUp(p); err != nil {

@@ -53,7 +53,7 @@ func (s *server) checkTopics(r *http.Request, topics []string) error {
 
 // followTopics sends the events after the client's position on each topic (by default the tail), then new ones.
 func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []string, many bool) error {
-	from, err := topicPositions(resumeFrom(r), len(topics), many)
+	from, err := topicPositions(r, len(topics), many)
 	if err != nil {
 		return err
 	}
@@ -101,14 +101,27 @@ func (s *server) followTopics(w http.ResponseWriter, r *http.Request, topics []s
 	return nil
 }
 
-// topicPositions parses the position of one topic, or of many.
-func topicPositions(text string, n int, many bool) (log.Vector, error) {
-	if text == "" {
-		text = "now"
+// topicPositions returns the positions in n topics that a request resumes from; the default is the tail of each.
+func topicPositions(r *http.Request, n int, many bool) (log.Vector, error) {
+	if !many {
+		p, err := topicPosition(r, log.Position{Now: true})
+		return log.Vector{p}, err
 	}
-	if many {
-		return log.ParseVector(text, n)
+	from := resumeFrom(r)
+	if from.text == "" {
+		from.text = "now"
 	}
-	p, err := log.ParsePlaces(text) // a socket's position may mention streams, too
-	return log.Vector{p.Topic}, err
+	v, err := log.ParseVector(from.text, n)
+	return v, from.name(err)
+}
+
+// topicPosition returns the position in a topic that a request resumes from; def if it names none. A position that a
+// socket has sent may mention streams, too (log.Places).
+func topicPosition(r *http.Request, def log.Position) (log.Position, error) {
+	from := resumeFrom(r)
+	if from.text == "" {
+		return def, nil
+	}
+	p, err := log.ParsePlaces(from.text)
+	return p.Topic, from.name(err)
 }

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -156,11 +155,10 @@ type historyView struct {
 // history answers with the buffered events after a position, at most ?limit=. With ?wait= it waits for the first.
 func (s *server) history(w http.ResponseWriter, r *http.Request, topic string) error {
 	q := r.URL.Query()
-	from, err := topicPositions(cmp.Or(resumeFrom(r), "0"), 1, false)
+	p, err := topicPosition(r, log.Position{})
 	if err != nil {
 		return err
 	}
-	p := from[0]
 	limit, err := intParam(q, "limit", 100, 1, s.hub.Limits().HistoryEvents)
 	if err != nil {
 		return err
