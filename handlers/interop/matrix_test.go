@@ -28,6 +28,13 @@ func TestMatrixGo(t *testing.T) {
 	runMatrix(t, "matrix/goclients", "GOCLIENTS="+buildGoClients(t))
 }
 
+// TestMatrixReaders is the matrix for clients of event streams and of Phoenix's socket: each reads a topic and a stream
+// over a connection that is cut a hundred times. web/docs/clients.md has the table.
+func TestMatrixReaders(t *testing.T) {
+	installPackages(t, ".")
+	runMatrix(t, "matrix/readers")
+}
+
 // TestAgents lets coding agents of the command line do a small job.
 func TestAgents(t *testing.T) {
 	hubtest.Full(t, "coding agents, as large npm packages")
