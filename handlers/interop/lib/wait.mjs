@@ -1,5 +1,5 @@
 /** hung is the time in ms after which something is considered to hang. No test depends on the speed of the machine. */
-export const hung = 60_000
+export const hung = 120_000
 
 /** sleep waits for some milliseconds. */
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -8,3 +8,8 @@ require (
 	github.com/tmaxmax/go-sse v0.12.0
 	gopkg.in/cenkalti/backoff.v1 v1.1.0
 )
+
+require (
+	github.com/gorilla/websocket v1.5.0 // indirect
+	golang.org/x/net v0.0.0-20191116160921-f9c825593386 // indirect
+)

@@ -26,7 +26,6 @@ var clients = map[string]func(context.Context, source, func(line)) error{
 	"r3labs":           r3labs,
 	"r3labs, as it is": r3labsAsItIs,
 	"phx":              phxTopic,
-	"phx, stream":      phxStream,
 }
 
 func main() {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
+	"io"
+	"net/http"
 	"time"
 
 	sse "github.com/r3labs/sse/v2"
@@ -16,41 +18,57 @@ func r3labsAsItIs(ctx context.Context, from source, write func(line)) error {
 	return client.SubscribeRawWithContext(ctx, func(e *sse.Event) { write(line{string(e.Event), string(e.Data), string(e.ID)}) })
 }
 
-// r3labs lets the client make one try at a time, without retries of its own. The position is that of the last event
-// that was whole: whose data is JSON, and whose id came with it. What the client itself believes is overwritten.
+// r3labs gives the client a transport that passes on whole blocks only, tries without growing waits, and comes back after a
+// clean end as well.
 func r3labs(ctx context.Context, from source, write func(line)) error {
 	client := r3labsClient(from)
-	client.ReconnectStrategy = &backoff.StopBackOff{}
-	for last := []byte(nil); ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
-		if last != nil {
-			client.LastEventID.Store(last)
+	client.Connection.Transport = wholeBlocks{}
+	client.ReconnectStrategy = backoff.NewConstantBackOff(20 * time.Millisecond)
+	for ctx.Err() == nil {
+		err := client.SubscribeRawWithContext(ctx, func(e *sse.Event) { write(line{string(e.Event), string(e.Data), string(e.ID)}) })
+		if err != nil {
+			return err
 		}
-		_ = client.SubscribeRawWithContext(ctx, func(e *sse.Event) { // fails at each cut
-			position, whole := positionOf(e)
-			if !whole {
-				return
-			}
-			last = position
-			write(line{string(e.Event), string(e.Data), string(e.ID)})
-		})
 	}
 	return ctx.Err()
-}
-
-// positionOf returns an event's position, and whether the event is whole. An id that was cut is shorter than the position
-// in the data, where the server also writes it.
-func positionOf(e *sse.Event) (position []byte, whole bool) {
-	var data struct {
-		Position string `json:"position"`
-	}
-	if json.Unmarshal(e.Data, &data) != nil || len(e.ID) == 0 {
-		return nil, false
-	}
-	return e.ID, data.Position == "" || data.Position == string(e.ID)
 }
 
 func r3labsClient(from source) *sse.Client {
 	client := sse.NewClient(from.url)
 	client.Headers["Authorization"] = "Bearer " + from.token
 	return client
+}
+
+// wholeBlocks is a transport whose answers end with their last whole block.
+type wholeBlocks struct{}
+
+// RoundTrip implements http.RoundTripper.
+func (wholeBlocks) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		answer.Body = &blockReader{ReadCloser: answer.Body}
+	}
+	return answer, err
+}
+
+// blockReader reads a body up to the end of a block (WHATWG HTML 9.2.6).
+type blockReader struct {
+	io.ReadCloser
+	whole, rest []byte
+}
+
+// Read implements io.Reader.
+func (b *blockReader) Read(p []byte) (int, error) {
+	for len(b.whole) == 0 {
+		n, err := b.ReadCloser.Read(p)
+		b.rest = append(b.rest, p[:n]...)
+		if end := bytes.LastIndex(b.rest, []byte("\n\n")) + 2; end >= 2 {
+			b.whole, b.rest = b.rest[:end:end], b.rest[end:]
+		} else if err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, b.whole)
+	b.whole = b.whole[n:]
+	return n, nil
 }

@@ -12,9 +12,12 @@ import { connect, disconnect, follow } from '../../lib/phoenix.mjs'
 
 const versions = { 1.5: phoenix15, 1.6: phoenix16, 1.7: phoenix17, 1.8: phoenix18 }
 
-/** official opens a socket of the official client: params is a function, and the position is in a message's ref. */
+/**
+ * official opens a socket of the official client: params is a function, and the position is in a message's ref. A poll is
+ * given up early: jsdom's XMLHttpRequest does not tell that an answer was cut.
+ */
 const official = (Client, transport) => (url, bearer, topic, on) => {
-  const socket = connect(url, bearer, { Client, transport })
+  const socket = connect(url, bearer, { Client, transport, longpollerTimeout: 3000 })
   const channel = follow(socket, topic, { from: '0' })
   for (const event of ['news', 'chunk', 'end']) channel.on(event, (payload) => on(event, payload))
   return () => disconnect(socket)
@@ -45,13 +48,18 @@ function channels(url, bearer, topic, on) {
   }
 }
 
+/**
+ * LongPoll of 1.5 and 1.6 is left out: after an error it polls its old session on (closeAndRetry leaves it connecting),
+ * beside the new one, and hands over the events of both.
+ */
+const polls = (version) => version >= '1.7'
+
 export const sockets = [
-  ...Object.entries(versions).flatMap(([version, { Socket, LongPoll }]) =>
-    Object.entries({ WebSocket, LongPoll }).map(([name, transport]) => ({
-      name: `phoenix ${version}, ${name}`,
-      room: name === 'LongPoll' ? 10 : 1, // the answer to a poll comes whole or not at all
-      follow: official(Socket, transport),
-    })),
-  ),
+  ...Object.entries(versions).map(([version, { Socket }]) => ({ name: `phoenix ${version}, WebSocket`, follow: official(Socket, WebSocket) })),
+  ...Object.entries(versions).filter(([version]) => polls(version)).map(([version, { Socket, LongPoll }]) => ({
+    name: `phoenix ${version}, LongPoll`,
+    room: 10, // the answer to a poll comes whole or not at all
+    follow: official(Socket, LongPoll),
+  })),
   { name: 'phoenix-channels', readers: 5, follow: channels },
 ]
