@@ -23,7 +23,7 @@ const program = (client) => (url, bearer, on) => {
 
 const skip = !process.env.GOREADERS && 'the Go clients are not built'
 
-export const goSSE = { name: 'tmaxmax/go-sse', readers: 5, skip, open: program('go-sse') } // it waits 250 to 750 ms at least
+export const goSSE = { name: 'tmaxmax/go-sse', skip, open: program('go-sse') }
 export const r3labs = { name: 'r3labs/sse', skip, open: program('r3labs') }
 export const r3labsAsItIs = program('r3labs, as it is')
-export const phx = { name: 'nshafer/phx', readers: 5, skip, follow: program('phx') }
+export const phx = { name: 'nshafer/phx', readers: 5, skip, follow: program('phx') } // it waits three seconds for the other end to close
