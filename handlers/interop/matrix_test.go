@@ -25,7 +25,19 @@ func TestMatrixSDKs(t *testing.T) {
 // TestMatrixGo is the matrix for OpenAI's Go package in its last two majors, and sashabaranov/go-openai.
 func TestMatrixGo(t *testing.T) {
 	hubtest.Full(t, "Go modules of other people's clients")
-	runMatrix(t, "matrix/goclients", "GOCLIENTS="+buildGoClients(t))
+	runMatrix(t, "matrix/goclients", "GOCLIENTS="+buildGoClients(t, "goclients"))
+}
+
+// TestMatrixReaders is the matrix for clients of event streams and of Phoenix's socket: each reads a topic and a stream
+// over a connection that is cut a hundred times. web/docs/clients.md has the table.
+func TestMatrixReaders(t *testing.T) {
+	checkNode(t)
+	installPackages(t, ".")
+	var env []string
+	if !testing.Short() {
+		env = append(env, "GOREADERS="+buildGoClients(t, "goreaders"))
+	}
+	runMatrix(t, "matrix/readers", env...)
 }
 
 // TestAgents lets coding agents of the command line do a small job.
@@ -70,10 +82,10 @@ func matrixPath(t *testing.T) string {
 	return bin + string(os.PathListSeparator) + path
 }
 
-// buildGoClients builds the Go clients, which are a module of their own, and returns the binary's path.
-func buildGoClients(t *testing.T) string {
+// buildGoClients builds Go clients, which are a module of their own in a folder of matrix, and returns the binary's path.
+func buildGoClients(t *testing.T, module string) string {
 	t.Helper()
-	binary := filepath.Join(filepath.Dir(buildServer(t)), "goclients")
-	run(t, nil, "go", "build", "-C", "matrix/goclients", "-o", binary, ".")
+	binary := filepath.Join(filepath.Dir(buildServer(t)), module)
+	run(t, nil, "go", "build", "-C", "matrix/"+module, "-o", binary, ".")
 	return binary
 }

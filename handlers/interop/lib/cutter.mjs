@@ -11,7 +11,7 @@ import net from 'node:net'
  * Of the result, sent() is what the first connection has passed, requests() has all requests so far, and cuts() is the
  * number of cuts. cut() cuts all connections now.
  */
-export async function cutter(target, limit, { http10 = false, upgrades = true } = {}) {
+export async function cutter(target, limit, { http10 = false, upgrades = true, retry, reset = () => false, spare } = {}) {
   const { hostname, port } = new URL(target)
   const sockets = new Set()
   let connections = 0
@@ -42,8 +42,17 @@ export async function cutter(target, limit, { http10 = false, upgrades = true } 
       }
       server.write(data)
     })
-    if (left === 0) return cut()
+    let passed = Buffer.alloc(0)
+    if (left === 0 && !spare?.(passed)) return reset() ? refuse() : cut()
     server.on('data', (data) => {
+      const at = retry === undefined ? -1 : data.indexOf('retry: 1000\n')
+      if (at >= 0) data.write(String(retry).padStart(4, '0'), at + 'retry: '.length)
+      if (spare && left < Infinity) {
+        passed = Buffer.concat([passed, data])
+        const before = passed.length - data.length
+        while (left < data.length && spare(passed.subarray(0, before + left))) left++
+        if (left === data.length && spare(passed)) left++
+      }
       data = data.subarray(0, left)
       left -= data.length
       if (first) sent.push(data)
@@ -51,6 +60,12 @@ export async function cutter(target, limit, { http10 = false, upgrades = true } 
       else cut(data)
     })
     server.on('end', () => client.end())
+
+    function refuse() {
+      cuts++
+      server.destroy()
+      client.resetAndDestroy()
+    }
 
     // cut ends the connection with a FIN, because a reset would discard bytes that the client has not read.
     function cut(data) {

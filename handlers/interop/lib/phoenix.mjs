@@ -55,15 +55,17 @@ export function collect(channel, event) {
 
 /**
  * follow joins a topic so that no event is lost: every join resumes at the last position. Positions are in the ref of
- * messages, so follow listens to the socket and not to the channel. The first join begins at from; "0" is the beginning
- * of the history. onJoin is called with the reply to each join.
+ * messages, which the channel's own hook sees of what it hands over; the ref of an event of the protocol is none: that of
+ * a phx_close is the ref of an earlier join. The first join begins at from; "0" is the beginning of the history. onJoin is
+ * called with the reply to each join.
  */
 export function follow(socket, topic, { params = {}, from = 'now', onJoin = () => {} } = {}) {
   let after = from
   const channel = socket.channel(topic, () => ({ ...params, after }))
-  socket.onMessage((message) => {
-    if (message.topic === topic && message.event !== 'phx_reply' && message.ref) after = message.ref
-  })
+  channel.onMessage = (event, payload, ref) => {
+    if (ref && !event?.startsWith('phx_')) after = ref
+    return payload
+  }
   channel.join().receive('ok', (answer) => { // again after each rejoin
     after = answer.position
     onJoin(answer)

@@ -354,8 +354,7 @@ export class Completion implements AsyncIterable<string> {
   /** poll reads what is new with a long-poll, and returns how long to wait before the next. */
   async *#poll(): AsyncGenerator<string, number, undefined> {
     const query = new URLSearchParams({ wait: '20', ...(this.#position && { after: this.#position }) })
-    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(40_000)])
-    const view = await this.#home.request.json<View>('GET', `${this.#path}?${query.toString()}`, undefined, {}, signal)
+    const view = await this.#home.request.json<View>('GET', `${this.#path}?${query.toString()}`, undefined, {}, this.#abort.signal, 40_000)
     yield* this.#show(view)
     return 0
   }
@@ -393,7 +392,7 @@ export class Completion implements AsyncIterable<string> {
 
   /** suspect checks with a short request whether the server is reachable: if it is, the rung is bad. */
   async #suspect(rung: Rung): Promise<void> {
-    await this.#home.request.json('GET', `${this.#path}?${new URLSearchParams({ after: this.#position || '0' }).toString()}`, undefined, {}, AbortSignal.timeout(10_000)).then(
+    await this.#home.request.json('GET', `${this.#path}?${new URLSearchParams({ after: this.#position || '0' }).toString()}`, undefined, {}, this.#abort.signal, 10_000).then(
       () => this.#home.ladder.fail(rung, 'no answer begins in time'),
       () => {}, // the server or the network is down
     )

@@ -1,3 +1,4 @@
+import { timed } from './backoff.js'
 import { DuckwireError } from './errors.js'
 import type { Tokens } from './token.js'
 
@@ -31,15 +32,27 @@ export class Requester {
     return send()
   }
 
-  /** json sends a request and returns the response's JSON. It throws an error for any status other than 2xx. */
-  async json<T>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<T> {
-    const response = await this.fetch(method, path, {
-      headers: { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-      signal: signal ?? AbortSignal.timeout(longest),
+  /**
+   * json sends a request and returns the response's JSON. It throws an error for any status other than 2xx, and if the
+   * response has not come within limit milliseconds.
+   */
+  json<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+    signal?: AbortSignal,
+    limit = longest,
+  ): Promise<T> {
+    return timed(limit, signal, async (signal) => {
+      const response = await this.fetch(method, path, {
+        headers: { accept: 'application/json', ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        signal,
+      })
+      if (!response.ok) throw problem(response, await response.text())
+      return (await response.json()) as T
     })
-    if (!response.ok) throw problem(response, await response.text())
-    return (await response.json()) as T
   }
 }
 

@@ -1,4 +1,4 @@
-import { backoff, sleep } from '../backoff.js'
+import { backoff, sleep, timed } from '../backoff.js'
 import { DuckwireError } from '../errors.js'
 import { problem } from '../http.js'
 import { closed, connecting, open, type Closed, type Transport, type TransportClass } from '../phoenix.js'
@@ -186,9 +186,10 @@ export class SSETransport implements Transport {
   async #deliver(body: string): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
-        const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(10_000)])
-        const init = { method: 'POST', signal, headers: { 'content-type': 'application/x-ndjson' }, body }
-        const { status } = (await (await this.#request({ session: this.#session }, init)).json()) as { status: number }
+        const { status } = await timed(10_000, this.#abort.signal, async (signal) => {
+          const init = { method: 'POST', signal, headers: { 'content-type': 'application/x-ndjson' }, body }
+          return (await (await this.#request({ session: this.#session }, init)).json()) as { status: number }
+        })
         if (status === 200) return
         throw new Over(`what was sent was not taken: status ${status}`, status === 413 ? tooLargeCode : 1011)
       } catch (error) {
