@@ -74,6 +74,29 @@ for (const [version, { Socket, LongPoll }] of Object.entries(versions)) {
         await join(socket, `open:${slug}`)
       })
 
+      test('a message that is refused harms neither the socket nor its channels', async () => {
+        const socket = dial(server.url)
+        let closes = 0
+        socket.onClose(() => closes++)
+        const channel = await join(socket, `code:project:${slug}`, {})
+        const other = await join(socket, `plain:bad:${slug}`)
+        const notes = collect(other, 'note')
+        const push = (to, event, payload) => answered(to.push(event, payload, 120_000))
+        const refusal = async (to, event, payload) => {
+          const error = await push(to, event, payload).then(() => assert.fail(`${event} was taken`), (e) => e)
+          return error.response
+        }
+        await push(other, 'note', { text: '🦆'.slice(0, 1) })
+        assert.equal((await refusal(other, 'note', { text: 'x'.repeat(3 << 20) })).reason, 'too_large')
+        assert.match((await refusal(channel, 'request_completon', { code: 'x' })).detail, /request_completion/)
+        assert.equal((await refusal(channel, 'completion_chunk', { chunk: 'x' })).field, 'event')
+        assert.equal((await refusal(other, 'note\ud83d', {})).field, 'event')
+        await push(other, 'note', { n: 2 })
+        await until('both notes', () => notes.length >= 2)
+        assert.deepEqual(notes, [{ text: '\ufffd' }, { n: 2 }])
+        assert.equal(closes, 0)
+      })
+
       test('after a cut the client is back', async () => {
         const proxy = await cutter(server.url, Infinity)
         open.push(proxy)
