@@ -121,7 +121,8 @@ export class Channel {
   /**
    * join joins the channel, and joins it again after reconnects. Without a connection it waits. If the server rejects
    * the join for good, it leaves the channel and fails with a {@link DuckwireError}; the channel's waiting pushes fail,
-   * too. It also fails if the server rejects the token for good ({@link Duckwire.onRefused}); another call connects again.
+   * too. It also fails if the server rejects the token for good ({@link Duckwire.onRefused}); another call connects
+   * again.
    */
   join(): Promise<Joined> {
     this.#join ??= deferred()
@@ -194,14 +195,14 @@ export class Channel {
    * push, and send it after the next join before those that the outbox repeats.
    */
   async #sendNow(event: string, payload: object): Promise<unknown> {
-    const unavailable = (): DuckwireError => new DuckwireError(`${event} on ${this.topic}: no connection`, 'unavailable')
-    if (!this.#socket.isConnected() || this.phoenix.state !== 'joined') throw unavailable()
+    const unavailable = new DuckwireError(`${event} on ${this.topic}: no connection`, 'unavailable')
+    if (!this.#socket.isConnected() || this.phoenix.state !== 'joined') throw unavailable
     try {
       return await answered(`${event} on ${this.topic}`, this.phoenix.push(event, payload))
     } catch (error) {
       if (!(error instanceof DuckwireError && error.code === 'unmatched topic')) throw error
       this.#joinAgain()
-      throw unavailable()
+      throw unavailable
     }
   }
 

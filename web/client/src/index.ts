@@ -15,7 +15,7 @@ export {
   type StreamEvent,
   type StreamStatus,
 } from './complete.js'
-export type { PushOptions } from './payload.js'
+export type { Pushed, PushOptions } from './payload.js'
 export { Outbox, type OutboxOptions, type Waiting } from './outbox.js'
 export { Queue, type Expired, type Handler, type QueuedMessage, type QueueOptions } from './queue.js'
 export { Cursors, People, type CursorOptions, type Person } from './presence.js'
@@ -25,4 +25,4 @@ export { SSETransport } from './transports/sse.js'
 export type { Rung } from './ladder.js'
 export type { TokenSource } from './token.js'
 export type { Unsubscribe } from './emitter.js'
-export type { ChannelLike, Closed, PushLike, SocketLike, Transport, TransportClass } from './phoenix.js'
+export type { ChannelLike, Closed, PushLike, SocketLike, SocketMessage, Transport, TransportClass } from './phoenix.js'

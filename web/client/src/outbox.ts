@@ -175,11 +175,13 @@ export class Outbox {
    */
   tooLarge(): void {
     const lines = [...this.#lines.values()]
-    const [worst] = lines.flatMap((line) => [...line.adrift].map((entry) => ({ line, entry }))).sort((a, b) => b.entry.bytes - a.entry.bytes)
+    const adrift = lines.flatMap((line) => [...line.adrift].map((entry) => ({ line, entry })))
+    const [worst] = adrift.sort((a, b) => b.entry.bytes - a.entry.bytes)
     for (const line of lines) line.adrift.clear()
     if (!worst) return
-    const { line, entry } = worst
-    this.#drop(line, entry, new DuckwireError(`${entry.event} on ${entry.topic}: ${entry.bytes} bytes are too large for this server`, 'too_large'))
+    const { event, topic, bytes } = worst.entry
+    const error = new DuckwireError(`${event} on ${topic}: ${bytes} bytes are too large for this server`, 'too_large')
+    this.#drop(worst.line, worst.entry, error)
   }
 
   /** restart forgets what was sent, so that it is sent again. */
@@ -194,7 +196,8 @@ export class Outbox {
   #line(topic: string): Line {
     let line = this.#lines.get(topic)
     if (!line) {
-      line = { entries: [], send: undefined, sent: new Set(), adrift: new Set(), round: 0, due: 0, tries: 0, timer: undefined }
+      const [sent, adrift] = [new Set<Entry>(), new Set<Entry>()]
+      line = { entries: [], send: undefined, sent, adrift, round: 0, due: 0, tries: 0, timer: undefined }
       this.#lines.set(topic, line)
     }
     return line
@@ -210,7 +213,8 @@ export class Outbox {
     let [flying, bytes] = [0, 0]
     for (const entry of line.due > now ? [] : [...line.entries]) {
       if (Date.now() - entry.at > this.#maxAge) {
-        this.#drop(line, entry, new DuckwireError(`${entry.event} on ${entry.topic} could not be sent for ${this.#maxAge} ms`, 'expired'))
+        const what = `${entry.event} on ${entry.topic} could not be sent for ${this.#maxAge} ms`
+        this.#drop(line, entry, new DuckwireError(what, 'expired'))
         continue
       }
       if (entry.due > now && !line.sent.has(entry)) {

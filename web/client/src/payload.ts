@@ -26,14 +26,16 @@ export interface Snapshot {
 }
 
 /**
- * snapshot copies a payload. It throws a TypeError if JSON cannot hold the payload, and a {@link DuckwireError} with the
- * code `too_large` if no server accepts it. As usual, members that are undefined are left out.
+ * snapshot copies a payload. It throws a TypeError if JSON cannot hold the payload, and a {@link DuckwireError} with
+ * the code `too_large` if no server accepts it. As usual, members that are undefined are left out.
  */
 export function snapshot(event: string, payload: unknown): Snapshot {
   const text = JSON.stringify(payload, onlyJSON) as string | undefined
   if (text === undefined) throw new TypeError(`${event}: undefined is not JSON`)
   const bytes = new TextEncoder().encode(text).length
-  if (bytes > maxBytes) throw new DuckwireError(`${event}: the payload has ${bytes} bytes; the limit is ${maxBytes}`, 'too_large')
+  if (bytes > maxBytes) {
+    throw new DuckwireError(`${event}: the payload has ${bytes} bytes; the limit is ${maxBytes}`, 'too_large')
+  }
   return { payload: JSON.parse(text), bytes }
 }
 

@@ -10,13 +10,13 @@ export interface SocketLike {
   onOpen(callback: () => void): unknown
   onClose(callback: (event: unknown) => void): unknown
   onError(callback: (error: unknown) => void): unknown
-  onMessage(callback: (message: Message) => void): unknown
-  push(message: Message): void
+  onMessage(callback: (message: SocketMessage) => void): unknown
+  push(message: SocketMessage): void
   makeRef(): string
 }
 
-/** Message is a message as the official client has it. */
-export interface Message {
+/** SocketMessage is a message as the official client has it. */
+export interface SocketMessage {
   topic: string
   event: string
   payload: unknown

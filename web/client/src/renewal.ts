@@ -1,6 +1,6 @@
 import { backoff, sleep } from './backoff.js'
 import { refusal, type DuckwireError } from './errors.js'
-import type { Message, SocketLike } from './phoenix.js'
+import type { SocketMessage, SocketLike } from './phoenix.js'
 import { stops, type Tokens } from './token.js'
 
 const topic = 'phoenix' // which belongs to the socket itself
@@ -45,7 +45,7 @@ export function renewTokens(socket: SocketLike, tokens: Tokens, onFinal: (error:
     })
   }
 
-  socket.onMessage((message: Message) => {
+  socket.onMessage((message: SocketMessage) => {
     if (message.topic !== topic) return
     if (message.event === 'phx_reply') listeners.get(message.ref ?? '')?.(message.payload as Reply)
     if (message.event !== 'token_expiring' || renewing || !tokens.renewable) return

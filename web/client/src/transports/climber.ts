@@ -286,7 +286,11 @@ export function climber(options: ClimberOptions): Climber {
    * refusalBehind returns how the server rejects the token if it does so, and no rung could tell: browsers do not show
    * the response to a WebSocket's request.
    */
-  async function refusalBehind(suspects: [Rung, string][], url: string, protocols: string[] | undefined): Promise<Closed | undefined> {
+  async function refusalBehind(
+    suspects: [Rung, string][],
+    url: string,
+    protocols: string[] | undefined,
+  ): Promise<Closed | undefined> {
     if (suspects.some(([rung, why]) => rung !== 'websocket' || why === late)) return undefined
     const transport = begin('sse', url, protocols)
     const fault = await opened(transport, wait.sse)

@@ -21,7 +21,7 @@ class Over extends Error {
   }
 }
 
-/** tooLargeCode is the close code after a message that the server does not read because of its size (RFC 6455 §7.4.1). */
+/** tooLargeCode is the close code after a message that the server does not read because of its size (RFC 6455). */
 export const tooLargeCode = 1009
 
 /** refusedCode is the close code for clients without access. Another transport would not help. */
