@@ -16,8 +16,8 @@ import (
 // The paths to which Supabase's client sends broadcasts over HTTP (github.com/supabase/realtime,
 // lib/realtime_web/controllers/broadcast_controller.ex). Its topics are ours without "realtime:".
 
-// broadcastBody is one broadcast in POST /api/broadcast. Private and ID are ignored: every topic needs rights, and every
-// event has an id here.
+// broadcastBody is one broadcast in POST /api/broadcast. Private and ID are ignored: every topic needs rights, and
+// every event has an id here.
 type broadcastBody struct {
 	Topic   string          `json:"topic"`
 	Event   string          `json:"event"`

@@ -38,7 +38,8 @@ func TestRealtimeBroadcasts(t *testing.T) {
 		{1, `{"x":[1]}`, "", `{"type":"broadcast","event":"e","payload":{"x":[1]}}`},
 		{0, "hi\x00", "hi\x00", `{"type":"broadcast","event":"e","bytes":"aGkA"}`},
 	} {
-		if status, answer := ada.reply(ada.broadcast("e", c.encoding, c.payload)); status != "ok" || answer["position"] == "" {
+		status, answer := ada.reply(ada.broadcast("e", c.encoding, c.payload))
+		if status != "ok" || answer["position"] == "" {
 			t.Errorf("the answer is %s %v", status, answer)
 		}
 		for _, reader := range []*client{ada, bob, plain} {
@@ -70,7 +71,8 @@ func TestRealtimePresence(t *testing.T) {
 		c.want("presence_state")
 	}
 	ada.ok(room, "presence", `{"event":"track","payload":{"_duckwire":{"user":"bob"},"mood":1}}`)
-	meta := bob.want("presence_diff")["joins"].(map[string]any)["bob"].(map[string]any)["metas"].([]any)[0].(map[string]any)
+	joins := bob.want("presence_diff")["joins"].(map[string]any)
+	meta := joins["bob"].(map[string]any)["metas"].([]any)[0].(map[string]any)
 	if meta["mood"] != 1.0 || meta["_duckwire"].(map[string]any)["user"] != "ada" {
 		t.Errorf("the meta is %v", meta)
 	}

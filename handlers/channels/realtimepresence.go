@@ -14,8 +14,8 @@ import (
 // eventPresence is the event of track and untrack: {"type": "presence", "event", "payload"}.
 const eventPresence = "presence"
 
-// metaDuckwire is the member of a meta in which the server says who it is of. The key of a presence does not: any client
-// that may be present chooses its own.
+// metaDuckwire is the member of a meta in which the server says who it is of. The key of a presence does not: any
+// client that may be present chooses its own.
 const metaDuckwire = "_duckwire"
 
 // watchPresence sends the client who is present.

@@ -19,9 +19,9 @@ import (
 	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
-// yjs is the kind of yjs:*, documents of Yjs clients (the npm package y-phoenix-channel). The document is in the topic's
-// log: a client that joins gets all of it. The server reads no update. Before the log's limits would drop one, it asks a
-// client for the document's whole state, which covers all before it.
+// yjs is the kind of yjs:*, documents of Yjs clients (the npm package y-phoenix-channel). The document is in the
+// topic's log: a client that joins gets all of it. The server reads no update. Before the log's limits would drop one,
+// it asks a client for the document's whole state, which covers all before it.
 type yjs struct{ documents *documents }
 
 // Join implements socket.Kind.

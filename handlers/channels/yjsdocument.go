@@ -49,8 +49,8 @@ func (d *documents) leave(topic string, h *yjsHandler) {
 	}
 }
 
-// document is what this node knows of a Yjs document, from the topic's log and the clients' messages. The document itself
-// is in the log: the last whole state, and all updates since. It never merges anything.
+// document is what this node knows of a Yjs document, from the topic's log and the clients' messages. The document
+// itself is in the log: the last whole state, and all updates since. It never merges anything.
 type document struct {
 	limits hub.Limits
 
@@ -86,8 +86,8 @@ type knownCursor struct {
 	from  *yjsHandler
 }
 
-// count notes an event of the log of an epoch. Every session tells of every event that it publishes or reads, so most are
-// known already, and they come in any order.
+// count notes an event of the log of an epoch. Every session tells of every event that it publishes or reads, so most
+// are known already, and they come in any order.
 func (d *document) count(epoch string, u update) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -124,8 +124,8 @@ func eventSize(n int) int64 { return int64(n)*7/3 + 1024 }
 // answerTimeout is how long a client has to answer with the whole state, before another one is asked.
 const answerTimeout = 10 * time.Second
 
-// needsState reports whether a whole state should be asked for now: before the log's limits can drop what no whole state
-// covers. It returns true once for each answerTimeout.
+// needsState reports whether a whole state should be asked for now: before the log's limits can drop what no whole
+// state covers. It returns true once for each answerTimeout.
 func (d *document) needsState(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 )
 
 // Supabase adds two kinds of binary frames to V2, in which a broadcast's payload is JSON or bytes
-// (github.com/supabase/realtime, lib/realtime_web/socket/v2_serializer.ex). Here such a push is decoded into the message
-// that the same client sends in a text frame, so that no channel needs to know of them.
+// (github.com/supabase/realtime, lib/realtime_web/socket/v2_serializer.ex). Here such a push is decoded into the
+// message that the same client sends in a text frame, so that no channel needs to know of them.
 const (
 	kindUserPush      = 3
 	kindUserBroadcast = 4

@@ -25,16 +25,26 @@ func TestUserPushIsTheMessageInText(t *testing.T) {
 		topic   string
 		payload string
 	}{
-		{userPush("1", "7", "realtime:a", "cursor", "", 1, `{"x":1}`), `"1"`, "realtime:a",
-			`{"type":"broadcast","event":"cursor","payload":{"x":1}}`},
-		{userPush("", "7", "realtime:a", `say "é"`, `{"persist":true}`, 1, `[1]`), "", "realtime:a",
-			`{"type":"broadcast","event":"say \"é\"","payload":[1]}`},
-		{userPush("1", "7", "realtime:a", "raw", "", 0, "hi\x00"), `"1"`, "realtime:a",
-			`{"type":"broadcast","event":"raw","bytes":"aGkA"}`},
-		{userPush("1", "7", "realtime:a", "raw", "", 0, ""), `"1"`, "realtime:a",
-			`{"type":"broadcast","event":"raw","bytes":""}`},
-		{userPush("1", "7", "realtime:zo\xeb", "caf\xe9", "", 1, "null"), `"1"`, "realtime:zoë",
-			`{"type":"broadcast","event":"café","payload":null}`},
+		{
+			userPush("1", "7", "realtime:a", "cursor", "", 1, `{"x":1}`), `"1"`, "realtime:a",
+			`{"type":"broadcast","event":"cursor","payload":{"x":1}}`,
+		},
+		{
+			userPush("", "7", "realtime:a", `say "é"`, `{"persist":true}`, 1, `[1]`), "", "realtime:a",
+			`{"type":"broadcast","event":"say \"é\"","payload":[1]}`,
+		},
+		{
+			userPush("1", "7", "realtime:a", "raw", "", 0, "hi\x00"), `"1"`, "realtime:a",
+			`{"type":"broadcast","event":"raw","bytes":"aGkA"}`,
+		},
+		{
+			userPush("1", "7", "realtime:a", "raw", "", 0, ""), `"1"`, "realtime:a",
+			`{"type":"broadcast","event":"raw","bytes":""}`,
+		},
+		{
+			userPush("1", "7", "realtime:zo\xeb", "caf\xe9", "", 1, "null"), `"1"`, "realtime:zoë",
+			`{"type":"broadcast","event":"café","payload":null}`,
+		},
 	} {
 		m, err := phoenix.DecodeBinary(c.frame)
 		if err != nil || string(m.JoinRef) != c.joinRef || string(m.Ref) != `"7"` || m.Topic != c.topic ||
@@ -56,7 +66,10 @@ func TestBadUserPush(t *testing.T) {
 		encoding      byte
 		payload, want string
 	}{
-		{1, `{"x":1`, "payload"}, {1, `1,"event":"forged"`, "payload"}, {1, "\"\xff\"", "payload"}, {1, "", "payload"},
+		{1, `{"x":1`, "payload"},
+		{1, `1,"event":"forged"`, "payload"},
+		{1, "\"\xff\"", "payload"},
+		{1, "", "payload"},
 		{2, "{}", "encoding"},
 	} {
 		m, err := phoenix.DecodeBinary(userPush("1", "7", "realtime:a", "e", "", c.encoding, c.payload))

@@ -19,8 +19,8 @@ func (c *Channel) Track(meta any) error {
 	})
 }
 
-// TrackAs is Track under a key that the Kind chooses, without "online_at". It may be called after the join. If the key is
-// Client's and the client has not named itself, nobody returns to it, and the presence ends with the connection.
+// TrackAs is Track under a key that the Kind chooses, without "online_at". It may be called after the join. If the key
+// is Client's and the client has not named itself, nobody returns to it, and the presence ends with the connection.
 func (c *Channel) TrackAs(key string, meta any) error {
 	c.fleeting = !c.named && key == c.client
 	return c.track(func(client string) (*hub.Presence, error) { return c.Hub().Track(c.topic, key, client, encode(meta)) })

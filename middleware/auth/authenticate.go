@@ -13,11 +13,11 @@ import (
 // that of the credential, or that of the user for whom it acts (UserHeader). It rejects requests without a credential.
 //
 // The credential is taken from Authorization: Bearer, api-key, x-api-key, apikey, the cookie duckwire_token (from
-// allowed pages only), ?token=, ?api_key= or ?apikey=, in that order; only the first one is used. Credentials in the query are removed from the
-// request's URL, so that no handler can log them. Errors are errs.ErrUnauthenticated, with WWW-Authenticate set as RFC
-// 6750 §3 requires; errs.ErrForbidden for a cookie from a page that may not use it, or a user that the credential may
-// not act for; errs.ErrInvalid if UserHeader names no user; errs.ErrLimited if too many requests from one address
-// failed; or errs.ErrUnavailable while the issuer's keys cannot be fetched.
+// allowed pages only), ?token=, ?api_key= or ?apikey=, in that order; only the first one is used. Credentials in the
+// query are removed from the request's URL, so that no handler can log them. Errors are errs.ErrUnauthenticated, with
+// WWW-Authenticate set as RFC 6750 §3 requires; errs.ErrForbidden for a cookie from a page that may not use it, or a
+// user that the credential may not act for; errs.ErrInvalid if UserHeader names no user; errs.ErrLimited if too many
+// requests from one address failed; or errs.ErrUnavailable while the issuer's keys cannot be fetched.
 func Authenticate(v *Verifier, o Options, fail middleware.ErrorWriter) func(http.Handler) http.Handler {
 	find := &credentials{allowed: middleware.NewOrigins(o.AllowedOrigins)}
 	return func(next http.Handler) http.Handler {

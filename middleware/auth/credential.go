@@ -29,8 +29,9 @@ type credentials struct{ allowed *middleware.Origins }
 var keyHeaders = []string{"Api-Key", "X-Api-Key", "Apikey"}
 
 // find returns the request's credential: the first of Authorization: Bearer, api-key, x-api-key, apikey, cookie,
-// ?token=, ?api_key=, ?apikey=. An invalid credential does not fall back to the next. "" means that there is none. Errors: a *TokenError
-// if the credential is ambiguous or empty, one that matches errs.ErrForbidden for a cookie that the page may not use.
+// ?token=, ?api_key=, ?apikey=. An invalid credential does not fall back to the next. "" means that there is none.
+// Errors: a *TokenError if the credential is ambiguous or empty, one that matches errs.ErrForbidden for a cookie that
+// the page may not use.
 func (c *credentials) find(r *http.Request, query queryCredentials) (string, error) {
 	token, ok, err := bearerToken(r.Header)
 	if ok || err != nil {
