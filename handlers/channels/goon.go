@@ -13,8 +13,9 @@ import (
 // analysisKind is the kind of an analysis's stream.
 const analysisKind = "analysis"
 
-// goOn calls continues for each of the streams that the client followed before its connection was cut, as the position in
-// its join says. They must be the client's own: a position is no credential. The client is told of those that are gone.
+// goOn calls continues for each of the streams that the client followed before its connection was cut, as the position
+// in its join says. They must be the client's own: a position is no credential. The client is told of those that are
+// gone.
 func goOn(c *socket.Channel, continues func(s *hub.Stream, from log.Place) error) error {
 	for _, from := range c.Unfinished() {
 		s, err := c.Hub().Stream(c.User(), from.Stream)

@@ -37,13 +37,17 @@ var requests = map[string]struct{ topic, event, payload, end string }{
 	"request_completion": {
 		project, "request_completion", `{"id":"mine","code":"x","cursor_position":{"line":1,"column":1}}`, "completion_done",
 	},
-	"generate":            {project, "generate", `{"id":"mine","prompt":"x","language":"go"}`, "generation_complete"},
-	"refactor":            {project, "refactor", `{"id":"mine","code":"a := 1\nb := 2"}`, "refactor_complete"},
-	"request_analysis":    {project, "request_analysis", `{"id":"mine","code":"x"}`, "analysis_result"},
-	"analyze on code":     {project, "analyze", `{"id":"mine","code":"x","file_path":"a.go"}`, "analysis_complete"},
-	"start_analysis":      {"analysis:file:a", "start_analysis", `{"id":"mine","files":[{"path":"a","code":"b"}]}`, "analysis_complete"},
-	"analyze on analysis": {"analysis:project:1", "analyze", `{"id":"mine","code":"x","type":"style"}`, "analysis_complete"},
-	"message":             {"conversation:c-1", "message", `{"id":"mine","content":"x"}`, "response"},
+	"generate":         {project, "generate", `{"id":"mine","prompt":"x","language":"go"}`, "generation_complete"},
+	"refactor":         {project, "refactor", `{"id":"mine","code":"a := 1\nb := 2"}`, "refactor_complete"},
+	"request_analysis": {project, "request_analysis", `{"id":"mine","code":"x"}`, "analysis_result"},
+	"analyze on code":  {project, "analyze", `{"id":"mine","code":"x","file_path":"a.go"}`, "analysis_complete"},
+	"start_analysis": {
+		"analysis:file:a", "start_analysis", `{"id":"mine","files":[{"path":"a","code":"b"}]}`, "analysis_complete",
+	},
+	"analyze on analysis": {
+		"analysis:project:1", "analyze", `{"id":"mine","code":"x","type":"style"}`, "analysis_complete",
+	},
+	"message": {"conversation:c-1", "message", `{"id":"mine","content":"x"}`, "response"},
 }
 
 // TestRequestsGoOnFromEveryPosition: a client whose connection was cut behind any event of an answer gets what followed

@@ -81,8 +81,8 @@ func (h *conversationHandler) message(ctx context.Context, m *socket.Message) er
 	return h.followAnswer(m, asked.Stream, reply, log.Position{}, true)
 }
 
-// followAnswer replies, and pushes an answer from p on. A client that asked now, or that needs a position to resume from,
-// is told first that it begins.
+// followAnswer replies, and pushes an answer from p on. A client that asked now, or that needs a position to resume
+// from, is told first that it begins.
 func (h *conversationHandler) followAnswer(
 	m *socket.Message, s *hub.Stream, reply questionReply, p log.Position, begins bool,
 ) error {

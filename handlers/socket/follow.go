@@ -28,17 +28,17 @@ type Following struct {
 // log.Reset.End. If *log.Reset is not nil, the entries after p are not available; the client gets all from Reset.From.
 //
 // From Begin's event on, the positions that the client gets say how far it is in the stream, too, until the last event
-// of its end. If its connection is cut, Unfinished tells the Kind of the next join. The client counts as a watcher while
-// it follows. Follow does not check whether it may read the stream. Errors: *errs.LimitError if the channel follows
-// log.MaxPlaces streams; errs.ErrUnavailable.
+// of its end. If its connection is cut, Unfinished tells the Kind of the next join. The client counts as a watcher
+// while it follows. Follow does not check whether it may read the stream. Errors: *errs.LimitError if the channel
+// follows log.MaxPlaces streams; errs.ErrUnavailable.
 func (c *Channel) Follow(f Following, p log.Position) (*log.Reset, error) {
 	return c.follow(&followSource{Following: f}, p)
 }
 
 // Unfinished returns the streams that the client followed when it lost its connection, and how far it has got in each.
-// The client says so: whether it may read them, and whether they exist, is not checked. The Kind calls it in Join, after
-// Subscribe, and then Continue for each one that it goes on with. The client's position does not mention the others any
-// longer.
+// The client says so: whether it may read them, and whether they exist, is not checked. The Kind calls it in Join,
+// after Subscribe, and then Continue for each one that it goes on with. The client's position does not mention the
+// others any longer.
 func (c *Channel) Unfinished() []log.Place { return c.unfinished }
 
 // Continue is Follow for a stream that the client followed before, within Join. Begin is not called. If entries are

@@ -129,7 +129,8 @@ func TestPlacesRoundTrip(t *testing.T) {
 		n := rapid.IntRange(0, log.MaxPlaces+1).Draw(t, "n")
 		for range n {
 			id := rapid.StringMatching(`[ -~]{1,128}`).Draw(t, "id")
-			want.Streams = append(want.Streams, log.Place{Stream: id, At: position(), Sent: rapid.IntRange(0, 9).Draw(t, "sent")})
+			sent := rapid.IntRange(0, 9).Draw(t, "sent")
+			want.Streams = append(want.Streams, log.Place{Stream: id, At: position(), Sent: sent})
 		}
 		got, err := log.ParsePlaces(string(want.Append(nil)))
 		if n > log.MaxPlaces {
