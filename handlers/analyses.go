@@ -64,7 +64,7 @@ func (s *server) startAnalysis(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	setStreamHeaders(w.Header(), stream)
+	setStreamHeaders(w, r, stream)
 	writeJSON(w, http.StatusAccepted, viewStreamNow(stream))
 	return nil
 }

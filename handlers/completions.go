@@ -49,7 +49,7 @@ func (s *server) complete(d completionPath) handlerFunc {
 		if err != nil {
 			return err
 		}
-		setStreamHeaders(w.Header(), stream)
+		setStreamHeaders(w, r, stream)
 		switch {
 		case req.async:
 			w.Header().Set("Preference-Applied", "respond-async")

@@ -3,6 +3,7 @@ package handlers
 import (
 	"net/http"
 	"path"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 
@@ -30,6 +31,11 @@ var docsTypes = map[string]string{
 
 // docsPage answers GET /docs, docsAsset its files, and description GET /openapi.yaml. They need no token.
 func (s *server) docsPage(w http.ResponseWriter, r *http.Request) error {
+	if path, _, _ := strings.Cut(r.RequestURI, "?"); strings.HasSuffix(path, "/") {
+		w.Header().Set("Location", "../docs") // the page's URLs are relative
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return nil
+	}
 	w.Header().Set("Content-Security-Policy", docsPolicy)
 	return serveDocs(w, r, "index.html")
 }

@@ -173,13 +173,13 @@ func mayBeEventSource(r *http.Request) bool {
 // writeBye tells an EventSource to reconnect after a wait. It answers 200, because an EventSource gives up for good on
 // any other status (WHATWG HTML §9.2.3).
 func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
-	reason := "overloaded"
+	reason, retry := "overloaded", time.Duration(p.RetryAfter)*time.Second
 	if p.Code == "draining" {
-		reason = "drain"
+		reason, retry = live.ByeDrain, live.AfterRestart()
 	}
 	limitWrite(w)
 	live.Start(w, live.MediaSSE)
-	_, _ = w.Write(sse.AppendBye(nil, reason, time.Duration(p.RetryAfter)*time.Second)) // fails only if the client is gone
+	_, _ = w.Write(sse.AppendBye(nil, reason, retry)) // fails only if the client is gone
 }
 
 // header sets the headers of an error.

@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/duckwire/duckwire/hub/nearest"
+	"github.com/duckwire/duckwire/middleware"
 )
 
 // apiRoot is the path of the API. Clients of OpenAI's API have it in their base URL.
@@ -87,7 +88,7 @@ func baseURL(r *http.Request) string {
 	if r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
 		scheme = "https"
 	}
-	return fmt.Sprintf("%s://%.200s%s", scheme, r.Host, apiRoot)
+	return fmt.Sprintf("%s://%.200s%s%s", scheme, r.Host, middleware.BasePathOf(r.Context()), apiRoot)
 }
 
 // foreignRoots are first segments of paths at which clients of OpenAI's API and its kin look for a server.

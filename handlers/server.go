@@ -30,6 +30,7 @@ type Options struct {
 
 	Conversations conversation.Store // nil: in memory
 
+	BasePath          string   // below which clients see the server, such as "/duck"; see middleware.BasePath
 	AllowedOrigins    []string // allowed by CORS and for cookies; none by default
 	BodyBytes         int64    // maximum body that is read as a whole (8 MiB)
 	TopicsPerSession  int      // maximum on one SSE connection (16)
@@ -40,7 +41,7 @@ type Options struct {
 	ConnectionsPerKey  int // the same for one API key, with those of users it acts for (10,000)
 
 	ConnectionsPerAddress int                 // the same for one address, without API keys' (5,000)
-	Proxies               *middleware.Proxies // proxies whose X-Forwarded-For is trusted; nil: none
+	Proxies               *middleware.Proxies // whose X-Forwarded-For and -Prefix are trusted; nil: none
 	Rates                 ratelimit.Limits    // rate limits of users and API keys
 
 	WriteTimeout  time.Duration // timeout of one write to a client (30 s)
@@ -142,7 +143,7 @@ type Edge struct {
 func New(o Options) *Edge {
 	s := newServer(o)
 	s.sockets = s.newSockets()
-	s.handler = trimSlash(escapeSlashes(s.router()))
+	s.handler = middleware.BasePath(o.BasePath, o.Proxies)(trimSlash(escapeSlashes(s.router())))
 	s.joinNodes()
 	s.connections.shareUsage(&s.Options)
 	var sharing context.Context

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/hub"
@@ -149,4 +151,32 @@ func readInOrder(t *testing.T, conn net.Conn, events int, reached func(n int)) {
 			reached(next)
 		}
 	}
+}
+
+// TestSlowReaderOfALongEvent: a client that takes a long event slowly gets all of it, though that takes much longer than
+// the limit of one write.
+func TestSlowReaderOfALongEvent(t *testing.T) {
+	hubtest.OwnClock(t, func(t *testing.T) {
+		s := startServer(t, nil, hub.Limits{}, nil)
+		payload := strings.Repeat("x", 900<<10)
+		call[publishedJSON](s, 200, "POST", eventsPath, fmt.Sprintf(`{"event":"long","payload":%q}`, payload))
+		conn, err := hubtest.Dial(s.Server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET %s?after=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n",
+			eventsPath, token(t, "u", "*=*"))
+		if _, err := io.CopyN(slowly{}, conn, int64(len(payload))); err != nil {
+			t.Errorf("cut: %v", err)
+		}
+	})
+}
+
+// slowly takes what is written to it at 3 KB per second.
+type slowly struct{}
+
+func (slowly) Write(b []byte) (int, error) {
+	time.Sleep(time.Duration(len(b)) * time.Second / 3000)
+	return len(b), nil
 }

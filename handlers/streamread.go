@@ -12,6 +12,7 @@ import (
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/log"
+	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
 )
 
@@ -21,7 +22,7 @@ func (s *server) getStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	setStreamHeaders(w.Header(), stream)
+	setStreamHeaders(w, r, stream)
 	media, shape, err := streamShape(r)
 	if err != nil {
 		return err
@@ -77,8 +78,9 @@ func (s *server) readableStream(r *http.Request) (*hub.Stream, error) {
 	return stream, hub.AuthorizeRead(r.Context(), s.Authorizer, id, stream)
 }
 
-func setStreamHeaders(h http.Header, stream *hub.Stream) {
-	h.Set("Location", "/v1/streams/"+stream.ID)
+func setStreamHeaders(w http.ResponseWriter, r *http.Request, stream *hub.Stream) {
+	h := w.Header()
+	h.Set("Location", middleware.BasePathOf(r.Context())+"/v1/streams/"+stream.ID)
 	h.Set("Duckwire-Stream", stream.ID)
 }
 

@@ -48,7 +48,7 @@ func (s *server) createStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	setStreamHeaders(w.Header(), stream)
+	setStreamHeaders(w, r, stream)
 	status := http.StatusCreated
 	if old {
 		status = http.StatusOK
@@ -329,7 +329,7 @@ func (s *server) cancelStream(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	stream.Cancel(id.User)
-	setStreamHeaders(w.Header(), stream)
+	setStreamHeaders(w, r, stream)
 	writeJSON(w, http.StatusOK, viewStreamNow(stream))
 	return nil
 }

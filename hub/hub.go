@@ -100,28 +100,31 @@ func (h *Hub) LogBytes() int64 { return h.logBytes.Load() + h.encoded.Load() }
 
 // drain is the state of a graceful shutdown.
 type drain struct {
-	begun chan struct{} // closed when the hub begins to drain
-	once  sync.Once
+	begun, over     chan struct{} // closed when the hub begins to drain, and when nothing is left to wait for
+	begins, endings sync.Once
 
 	mu     lock.Mutex
-	wakers map[log.Waker]struct{} // are signalled when it begins
+	wakers map[log.Waker]struct{} // are signalled at both times
 }
 
-func (d *drain) init() { d.begun, d.wakers = make(chan struct{}), make(map[log.Waker]struct{}) }
-
-// begin closes begun and signals the wakers, once.
-func (d *drain) begin() {
-	d.once.Do(func() {
-		close(d.begun)
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		for w := range d.wakers {
-			w.Signal()
-		}
-	})
+func (d *drain) init() {
+	d.begun, d.over, d.wakers = make(chan struct{}), make(chan struct{}), make(map[log.Waker]struct{})
 }
 
-// OnDrain has w signalled when the hub begins to drain, until forget is called.
+func (d *drain) begin() { d.begins.Do(func() { d.announce(d.begun) }) }
+func (d *drain) end()   { d.endings.Do(func() { d.announce(d.over) }) }
+
+// announce closes a channel and signals the wakers.
+func (d *drain) announce(step chan struct{}) {
+	close(step)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for w := range d.wakers {
+		w.Signal()
+	}
+}
+
+// OnDrain has w signalled when the hub begins to drain, and when it has drained, until forget is called.
 func (h *Hub) OnDrain(w log.Waker) (forget func()) {
 	d := &h.drain
 	d.mu.Lock()
@@ -135,19 +138,25 @@ func (h *Hub) OnDrain(w log.Waker) (forget func()) {
 }
 
 // IsDraining reports whether Drain or Close has begun.
-func (h *Hub) IsDraining() bool {
+func (h *Hub) IsDraining() bool { return isClosed(h.drain.begun) }
+
+// HasDrained reports whether Drain has returned, or Close has begun: readers should leave now.
+func (h *Hub) HasDrained() bool { return isClosed(h.drain.over) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-h.drain.begun:
+	case <-c:
 		return true
 	default:
 		return false
 	}
 }
 
-// Drain refuses new work from now on and signals the wakers of OnDrain, so that readers leave. It returns when the
-// running completions have ended, or ctx is done.
+// Drain refuses new work from now on. It returns when the running completions have ended, or ctx is done. Readers stay
+// until then (HasDrained), so that they are away for the restart alone.
 func (h *Hub) Drain(ctx context.Context) {
 	h.drain.begin()
+	defer h.drain.end()
 	for _, s := range h.streams.all() {
 		if !s.EndsWithDrain() {
 			continue
@@ -164,6 +173,7 @@ func (h *Hub) Drain(ctx context.Context) {
 // and the store has been written.
 func (h *Hub) Close() {
 	h.drain.begin()
+	h.drain.end()
 	for _, s := range h.streams.all() {
 		s.endLocal(StatusInterrupted, errServerStopped)
 	}

@@ -8,18 +8,25 @@ import (
 )
 
 // Proxies is the set of proxies whose X-Forwarded-For is trusted. With a nil Proxies that header is ignored.
-type Proxies struct{ trusted []netip.Prefix }
+type Proxies struct {
+	trusted []netip.Prefix
+	unix    bool // peers of a Unix socket, which have no address
+}
 
-// ParseProxies parses addresses and networks, such as 10.0.0.7 and 10.0.0.0/8. The error names the entry that is
-// neither.
+// ParseProxies parses addresses and networks, such as 10.0.0.7 and 10.0.0.0/8, and "unix" for the peers of a Unix
+// socket. The error names the entry that is none of these.
 func ParseProxies(list []string) (*Proxies, error) {
 	p := &Proxies{}
 	for _, text := range list {
+		if text == "unix" {
+			p.unix = true
+			continue
+		}
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
 			addr, err := netip.ParseAddr(text)
 			if err != nil {
-				return nil, fmt.Errorf("%.100q must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8", text)
+				return nil, fmt.Errorf("%.100q must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8, or unix", text)
 			}
 			prefix = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
 		}
@@ -28,10 +35,13 @@ func ParseProxies(list []string) (*Proxies, error) {
 	return p, nil
 }
 
-// Trusts reports whether addr is a trusted proxy.
+// Trusts reports whether addr is a trusted proxy. The zero Addr is a peer of a Unix socket.
 func (p *Proxies) Trusts(addr netip.Addr) bool {
 	if p == nil {
 		return false
+	}
+	if !addr.IsValid() {
+		return p.unix
 	}
 	for _, prefix := range p.trusted {
 		if prefix.Contains(addr) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/client"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
@@ -21,7 +22,7 @@ type clientFlags struct{ url, token string }
 // addClientFlags adds the flags to cmd.
 func addClientFlags(cmd *cobra.Command) *clientFlags {
 	f := &clientFlags{}
-	cmd.Flags().StringVar(&f.url, "url", "", "the server (default: DUCKWIRE_URL, else "+defaultURL+")")
+	cmd.Flags().StringVar(&f.url, "url", "", "the server, or unix:/PATH (default: DUCKWIRE_URL, else "+defaultURL+")")
 	cmd.Flags().StringVar(&f.token, "token", "",
 		"who you are (default: DUCKWIRE_TOKEN, else a development server's secret)")
 	return f
@@ -30,14 +31,14 @@ func addClientFlags(cmd *cobra.Command) *clientFlags {
 // client returns the client that the flags and the environment configure.
 func (f *clientFlags) client() (*client.Client, error) {
 	base := cmp.Or(f.url, config.ServerURL(), defaultURL)
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usagef("the server's URL %q must look like %s", base, defaultURL)
+	local, err := isLocal(base)
+	if err != nil {
+		return nil, err
 	}
 	if token := cmp.Or(f.token, config.ServerToken()); token != "" {
 		return client.New(base, func() (string, error) { return token, nil }), nil
 	}
-	if isLocal(u.Hostname()) {
+	if local {
 		return client.New(base, localDevToken), nil
 	}
 	return client.New(base, nil), nil
@@ -57,13 +58,23 @@ func (f *clientFlags) server() (base, token string, err error) {
 	if c.Token != nil {
 		token, err = c.Token()
 	}
-	return c.Base, token, err
+	return c.Name, token, err
 }
 
-// isLocal reports whether a host is this machine.
-func isLocal(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// isLocal reports whether a server is on this machine. It returns a usage error if server is no URL of one.
+func isLocal(server string) (bool, error) {
+	if _, ok := address.Unix(server); ok {
+		if err := address.Check(server); err != nil {
+			return false, usageError{err}
+		}
+		return true, nil
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return false, usagef("the server's URL %q must look like %s, or unix:/PATH", server, defaultURL)
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback(), nil
 }
 
 // localDevToken makes a token with the secret of a development server on this machine, if its data folder can be read.

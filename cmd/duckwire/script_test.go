@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/testnet"
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
@@ -77,15 +78,17 @@ func claims(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("claims.json"), append(payload, '\n'), 0o600))
 }
 
-// status CODE URL waits until GET of URL answers with CODE.
+// status CODE URL [PATH] waits until GET of URL, or of PATH at a server at URL or unix:PATH, answers with CODE.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	var got string
+	tr := http.DefaultTransport.(*http.Transport).Clone()
+	base := address.Reach(tr, args[1]) + strings.Join(args[2:], "")
 	for end := time.Now().Add(hubtest.Hung); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), hubtest.Hung)
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[1], nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base, nil)
 		ts.Check(err)
 		req.Close = true
-		resp, err := http.DefaultClient.Do(req)
+		resp, err := (&http.Client{Transport: tr}).Do(req)
 		cancel()
 		if err != nil {
 			got = err.Error()

@@ -9,10 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 )
@@ -22,7 +26,8 @@ func newServeCmd() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the server",
 		Long: `Run the server until SIGTERM or Ctrl-C: then it takes no new work, tells its clients when to come back,
-settles streams and queues, and ends with code 0. A second signal ends it at once.
+settles streams and queues, and ends with code 0. A second signal ends it at once. With drain_delay it first serves
+on for that time while /readyz is 503; the second signal then ends the delay, and the third the process.
 
 With --dev it makes a secret, keeps it in the data folder and prints a token that may do everything.
 Without --dev it starts only if it can tell who comes: set a secret, a key, a key set or API keys.
@@ -52,9 +57,14 @@ Without --dev it starts only if it can tell who comes: set a secret, a key, a ke
 func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) error {
 	logger := newLogger(cfg, stderr)
 	// The listener comes first: a second server on the same address must not touch the first one's data.
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Addr)
-	if err != nil {
+	ln, err := httpserver.Listen(ctx, httpserver.Listening{
+		Addr: cfg.Addr, SocketMode: cfg.FileMode(), Silence: cfg.WriteTimeout,
+	})
+	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w; is another server running there? choose another with --addr", err)
+	}
+	if err != nil {
+		return err
 	}
 	secure, err := tlsConfig(cfg, logger)
 	if err != nil {
@@ -72,8 +82,8 @@ func serve(ctx context.Context, cfg *config.Config, stdout, stderr io.Writer) er
 	served := make(chan error, 1)
 	go func() { served <- httpserver.Serve(srv, ln) }()
 	app.ready.Store(true)
-	url := localURL(ln.Addr(), secure != nil)
-	logger.Info("listening", "addr", ln.Addr().String(), "url", url, "version", buildVersion())
+	url := address.LocalURL(addrOf(ln), secure != nil, cfg.BasePath)
+	logger.Info("listening", "addr", addrOf(ln), "url", url, "version", buildVersion())
 	if cfg.Dev {
 		if err := printBanner(stdout, cfg, url); err != nil {
 			logger.Warn("no banner", "error", err)
@@ -113,18 +123,28 @@ func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 	return buildServer(cfg, logger)
 }
 
-// stop stops the app within the drain timeout, in this order: the server is no longer ready; the hub tells its clients
-// when to reconnect and settles its streams; the listener closes and requests complete; what remains after the timeout
-// is cut. The stores are closed after that.
+// leastFarewell is the part of the drain timeout that is kept for the ends of responses, of long timeouts.
+const leastFarewell = 2 * time.Second
+
+// stop stops the app, in this order: the server is no longer ready, but serves everything for the drain delay, so that
+// balancers find another one. Then, within the drain timeout: the hub settles its streams and sockets close; readers are
+// told when to reconnect, the listener closes and requests complete; what remains after the timeout is cut. The stores
+// are closed after that.
 func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
-	logger.Info("draining", "timeout", config.ShowDuration(cfg.DrainTimeout))
 	app.ready.Store(false)
-	app.until = started.Add(cfg.DrainTimeout)
+	if cfg.DrainDelay > 0 {
+		logger.Info("leaving", "delay", config.ShowDuration(cfg.DrainDelay))
+		waitOrSignal(cfg.DrainDelay)
+	}
+	logger.Info("draining", "timeout", config.ShowDuration(cfg.DrainTimeout))
+	app.until = time.Now().Add(cfg.DrainTimeout)
 	ctx, cancel := context.WithDeadline(context.Background(), app.until)
 	defer cancel()
 	if app.drain != nil {
-		app.drain(ctx)
+		drained, done := context.WithDeadline(ctx, app.until.Add(-min(cfg.DrainTimeout/5, leastFarewell)))
+		app.drain(drained)
+		done()
 	}
 	if err := srv.Shutdown(ctx); err != nil {
 		logger.Warn("connections cut", "error", err)
@@ -143,18 +163,23 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, opts))
 }
 
-// localURL returns the URL of a listener for clients on this machine.
-func localURL(addr net.Addr, secure bool) string {
-	scheme := "http://"
-	if secure {
-		scheme = "https://"
+// waitOrSignal waits for d, or until a signal that would end the process, which it takes.
+func waitOrSignal(d time.Duration) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-signals:
+	case <-timer.C:
 	}
-	host, port, err := net.SplitHostPort(addr.String())
-	if err != nil {
-		return scheme + addr.String()
+}
+
+// addrOf returns a listener's address in the form of the setting addr.
+func addrOf(ln net.Listener) string {
+	if addr := ln.Addr(); addr.Network() == "unix" {
+		return "unix:" + addr.String()
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return scheme + net.JoinHostPort(host, port)
+	return ln.Addr().String()
 }

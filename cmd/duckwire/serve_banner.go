@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
 	"github.com/duckwire/duckwire/cmd/duckwire/internal/config"
 )
 
@@ -21,11 +23,11 @@ const bannerText = `
 
   Paste this into another terminal and watch a completion stream:
 
-curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' -d '{"model":"duckwire-local","stream":true,"prompt":"app.get(\"/users\", (req, res) => {\n  res.json(db.users.all());\n});\napp.get(\"/orders\", (req, res) => {\n  res.json(db.orders.all());\n});\napp.get(\"/items\","}'
+%[4]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: application/json' -d '{"model":"duckwire-local","stream":true,"prompt":"app.get(\"/users\", (req, res) => {\n  res.json(db.users.all());\n});\napp.get(\"/orders\", (req, res) => {\n  res.json(db.orders.all());\n});\napp.get(\"/items\","}'
 
   Or open the console in a browser: write code with completions in grey, cut the connection, and watch them go on
 
-    %[1]s/?token=%[3]s
+    %[5]s
 
   Other commands of duckwire, and your own scripts, find the server by
 
@@ -33,6 +35,15 @@ curl -N %[1]s/v1/completions -H 'Authorization: Bearer %[3]s' -H 'Content-Type: 
     export DUCKWIRE_TOKEN=%[3]s
 
 `
+
+// curlUnix returns the beginning of a command that sends a request to a Unix socket.
+func curlUnix(path string) string {
+	flag := "--unix-socket "
+	if name, abstract := strings.CutPrefix(path, "@"); abstract {
+		flag, path = "--abstract-unix-socket ", name
+	}
+	return "curl -N " + flag + path + " " + address.UnixHost
+}
 
 // printBanner prints for developers how to try the server: the URL, a token, and lines to paste.
 func printBanner(w io.Writer, cfg *config.Config, url string) error {
@@ -42,6 +53,10 @@ func printBanner(w io.Writer, cfg *config.Config, url string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, bannerText, url, config.DevSecretPath(cfg.DataDir), token)
+	curl, console := "curl -N "+url, url+"/?token="+token
+	if path, ok := address.Unix(url); ok {
+		curl, console = curlUnix(path), "through a proxy in front of the socket, at /?token="+token
+	}
+	_, err = fmt.Fprintf(w, bannerText, url, config.DevSecretPath(cfg.DataDir), token, curl, console)
 	return err
 }

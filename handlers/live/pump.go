@@ -37,15 +37,15 @@ type Options struct {
 	Max          time.Duration // 0: no limit
 	Expires      time.Time     // when the client's token expires; zero: never
 	WriteTimeout time.Duration // how long the client may accept no bytes; 0: no limit
-	ThroughDrain bool          // the response goes on while the hub drains
+	ThroughDrain bool          // the response goes on after the hub has drained
 	Via          hub.Transport // for statistics
 }
 
-// The reasons of the block bye (openapi.yaml: Bye). The first two are for Pump.End.
+// The reasons of the block bye (openapi.yaml: Bye). The first two are also for Pump.End.
 const (
 	ByeUnauthorized = "unauthorized" // the token is no longer valid
 	ByeDisconnected = "disconnected" // the client should reconnect
-	byeDrain        = "drain"        // the server stops: the client should reconnect
+	ByeDrain        = "drain"        // the server stops: the client should reconnect after AfterRestart
 	byeMax          = "max"          // the response has reached its maximum duration
 )
 
@@ -123,7 +123,7 @@ func New(w http.ResponseWriter, r *http.Request, h *hub.Hub, pool *writers.Pool,
 	return p
 }
 
-// EndOnDrain ends the response when the hub begins to drain, until forget is called.
+// EndOnDrain ends the response when the hub has drained, until forget is called.
 func (p *Pump) EndOnDrain() (forget func()) { return p.hub.OnDrain(p.wake) }
 
 // handover is what a writer of the pool passes to the handler.
@@ -310,24 +310,40 @@ func (p *Pump) write(buf []byte) error {
 	return p.send(frameChunk(p.buf))
 }
 
-// send writes a chunk in one call, and waits for the client until a deadline. The deadline is moved at most once per
-// second, because moving it costs more than copying the bytes.
+// send writes a chunk and waits for the client. The limit of time is for each part, so that a slow client, which takes
+// a long chunk over minutes, is not cut.
 func (p *Pump) send(c Chunk) error {
-	if len(c) == 0 {
-		return nil
+	direct, rest := p.conn != nil && p.begun, []byte(c)
+	if !direct {
+		rest = c.body()
 	}
+	for len(rest) > 0 {
+		part := rest[:min(len(rest), pumpBuffer)]
+		if err := p.sendPart(part, direct); err != nil {
+			return err
+		}
+		if rest = rest[len(part):]; len(rest) > 0 {
+			p.now = time.Now()
+		}
+	}
+	return nil
+}
+
+// sendPart writes bytes in one call, until a deadline. The deadline is moved at most once per second, because moving it
+// costs more than copying the bytes. direct says that they go to the connection and not through net/http.
+func (p *Pump) sendPart(c []byte, direct bool) error {
 	if p.options.WriteTimeout > 0 && p.deadline.Sub(p.now) < p.options.WriteTimeout-time.Second {
 		p.deadline = p.now.Add(p.options.WriteTimeout)
 		_ = p.rc.SetWriteDeadline(p.deadline) // unsupported by test recorders only
 	}
 	p.written = p.now
-	if p.conn != nil && p.begun {
+	if direct {
 		n, err := p.conn.Write(c)
 		p.direct += int64(n)
 		return err
 	}
 	p.begun = true
-	if _, err := p.w.Write(c.body()); err != nil {
+	if _, err := p.w.Write(c); err != nil {
 		return err
 	}
 	return p.rc.Flush()
@@ -356,8 +372,8 @@ func (p *Pump) leave() (reason string, retry time.Duration) {
 		return ended, spread()
 	case ended != "":
 		return ended, 0
-	case p.hub.IsDraining() && !p.options.ThroughDrain && !p.asked(): // entries that are available are sent first
-		return byeDrain, spread()
+	case p.hub.HasDrained() && !p.options.ThroughDrain && !p.asked(): // entries that are available are sent first
+		return ByeDrain, AfterRestart()
 	case !p.options.Expires.IsZero() && !p.now.Before(p.options.Expires):
 		return ByeUnauthorized, 0
 	case !p.stop.IsZero() && !p.now.Before(p.stop):
@@ -368,6 +384,12 @@ func (p *Pump) leave() (reason string, retry time.Duration) {
 
 // spread returns a random time, so that clients that are disconnected together do not reconnect together.
 func spread() time.Duration { return 200*time.Millisecond + rand.N(4800*time.Millisecond) }
+
+// AfterRestart returns how long a client should stay away from a server that stops: a random time from 5 to 15 s. It is
+// for EventSources behind a proxy, which answers 502 until the server is back: they give up for good after any status
+// but 200 (WHATWG HTML §9.2.3), so they must come back after the restart. A client that comes back too early, while the
+// server still drains, is told to wait anew.
+func AfterRestart() time.Duration { return 5*time.Second + rand.N(10*time.Second) }
 
 // sleep returns how long the handler has nothing to do if nobody signals.
 func (p *Pump) sleep() time.Duration {

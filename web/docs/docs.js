@@ -1,5 +1,5 @@
 // Shows openapi.yaml. Everything comes from this server: no fonts, no search worker, no logo from elsewhere.
-Redoc.init("/openapi.yaml", {
+Redoc.init("openapi.yaml", {
   disableSearch: true,
   hideLoading: false,
   expandResponses: "200,201",

@@ -284,7 +284,7 @@ export class Completion implements AsyncIterable<string> {
           continue
         }
         if (heard.event === 'hello') way.sign((JSON.parse(heard.data) as { now: number }).now)
-        if (heard.event === 'bye') return heard.retry ?? 1000
+        if (heard.event === 'bye') return byeWait(heard)
         yield* this.#take(heard)
         if (this.#ending) return 0
       }
@@ -405,4 +405,13 @@ const ended = (status: StreamStatus): boolean => status !== 'queued' && status !
 /** mayHeal reports whether a request may succeed if it is repeated. */
 function mayHeal(error: unknown): boolean {
   return heals(error) || (error instanceof DuckwireError && error.retryAfter !== undefined)
+}
+
+/**
+ * byeWait returns how long to stay away after a `bye`. After a drain that is at most five seconds: the server's own time is for EventSources, which
+ * end at the first failed request and must not come back before a restart is over.
+ */
+function byeWait({ data, retry = 1000 }: { data: string; retry: number | undefined }): number {
+  const { reason } = JSON.parse(data) as { reason: string }
+  return reason === 'drain' ? Math.min(retry, 200 + 4800 * Math.random()) : retry
 }

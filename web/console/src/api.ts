@@ -2,6 +2,9 @@
 
 import { token } from './token'
 
+/** root is the server's address, without a slash at its end. The page is at the root of its paths, also below a base path. */
+export const root = new URL('.', location.href).href.replace(/\/$/, '')
+
 /** Problem is an error response (RFC 9457). */
 export class Problem extends Error {
   constructor(
@@ -20,7 +23,7 @@ export async function api<T>(method: string, path: string, body?: unknown, heade
     init.body = JSON.stringify(body)
     init.headers = { ...init.headers, 'content-type': 'application/json' }
   }
-  const response = await fetch(path, init)
+  const response = await fetch(root + path, init)
   const answer = await response.json().catch(() => ({}))
   if (!response.ok) throw new Problem(response.status, answer.code ?? '', answer.detail ?? answer.title ?? answer.error?.message ?? response.statusText)
   return answer as T

@@ -44,7 +44,7 @@ export function App() {
           <nav aria-label="Views">
             <Place to="#/playground" on={!operations}>Playground</Place>
             <Place to="#/operations" on={operations}>Operations</Place>
-            <a href="/docs">API</a>
+            <a href="docs">API</a>
           </nav>
         )}
         <span class="grow" />

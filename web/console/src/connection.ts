@@ -1,6 +1,7 @@
 // The page's connection: a client of the package web/client, whose transport can be chosen, and which can be cut.
 
 import { Duckwire, type Rung } from '../../client/src/index'
+import { root } from './api'
 import { token } from './token'
 
 /** transports are the choices: automatic, or one of the client's rungs. */
@@ -19,7 +20,7 @@ export class Connection {
   #cutUntil = 0
 
   constructor(private readonly changed: () => void) {
-    this.duckwire = new Duckwire(location.origin, {
+    this.duckwire = new Duckwire(root, {
       token,
       socket: {
         reconnectAfterMs: (tries: number) => Math.max(this.#cutUntil - Date.now(), [10, 50, 200, 500, 1000][tries - 1] ?? 2000),

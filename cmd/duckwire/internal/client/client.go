@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
 )
 
 // Timeout is the time limit of a request that is answered at once, including the reading of the answer.
@@ -20,28 +22,35 @@ const Timeout = 30 * time.Second
 
 // Client sends requests to one server. Safe for concurrent use.
 type Client struct {
-	Base  string                 // "http://127.0.0.1:4000", without a slash at the end
+	Name  string                 // of the server for people: "http://127.0.0.1:4000" or "unix:/PATH"
+	Base  string                 // of its URLs, without a slash at the end
 	Token func() (string, error) // its answer "" is no token; nil: none
 	HTTP  *http.Client
 	Pace  time.Duration // the mean of the first wait before a new attempt
 }
 
-// New returns a client of the server at base. token is called before every request, and may be nil.
-func New(base string, token func() (string, error)) *Client {
-	return &Client{Base: strings.TrimSuffix(base, "/"), Token: token, HTTP: newHTTPClient(), Pace: 500 * time.Millisecond}
+// New returns a client of the server at a URL, or at a Unix socket ("unix:/PATH"). token is called before every request,
+// and may be nil.
+func New(server string, token func() (string, error)) *Client {
+	server = strings.TrimSuffix(server, "/")
+	tr := newTransport()
+	base := address.Reach(tr, server)
+	return &Client{
+		Name: server, Base: base, Token: token, HTTP: &http.Client{Transport: tr}, Pace: 500 * time.Millisecond,
+	}
 }
 
-// newHTTPClient returns a client with time limits for everything but the body, because event streams last for hours.
-func newHTTPClient() *http.Client {
+// newTransport returns a transport with time limits for everything but the body, because event streams last for hours.
+func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
-	return &http.Client{Transport: &http.Transport{
+	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
 		ForceAttemptHTTP2:     true,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 30 * time.Second,
 		IdleConnTimeout:       30 * time.Second,
-	}}
+	}
 }
 
 // Close closes idle connections.
@@ -162,7 +171,7 @@ func (c *Client) NoAnswer(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err // without the URL, which may contain a secret
 	}
-	return &connectError{base: c.Base, err: err}
+	return &connectError{base: c.Name, err: err}
 }
 
 // StreamPath returns the path of a stream.

@@ -3,11 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
+	"github.com/duckwire/duckwire/handlers"
 	"github.com/duckwire/duckwire/middleware"
 	"github.com/duckwire/duckwire/middleware/auth"
 )
@@ -23,7 +26,12 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 		}
 		faults.add(l.From[key], fmt.Errorf("%s: %w", key, err))
 	}
-	check("addr", checkAddr(l.Addr))
+	check("addr", address.Check(l.Addr))
+	check("base_path", checkBasePath(l.BasePath))
+	check("socket_mode", checkSocketMode(l.SocketMode))
+	if _, unix := address.Unix(l.Addr); unix && l.TLSCert != "" {
+		check("tls_cert", errors.New("cannot be used with a Unix socket: the proxy in front of it has the certificate"))
+	}
 	if (l.TLSCert == "") != (l.TLSKey == "") {
 		check("tls_cert", errors.New("tls_cert and tls_key must be given together"))
 	}
@@ -54,9 +62,19 @@ func checkAll(l *Loaded, set Settings, faults *faults) {
 	}
 }
 
-func checkAddr(addr string) error {
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return fmt.Errorf(`%q must be HOST:PORT, such as "127.0.0.1:4000" or ":4000" for every interface`, addr)
+func checkBasePath(path string) error {
+	if err := middleware.CheckBasePath(path); err != nil {
+		return err
+	}
+	if first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/"); slices.Contains(handlers.RootSegments, first) {
+		return fmt.Errorf("%q begins like paths of the server's own; choose another", path)
+	}
+	return nil
+}
+
+func checkSocketMode(mode string) error {
+	if _, err := strconv.ParseUint(mode, 8, 9); err != nil {
+		return fmt.Errorf(`%q must be permissions in octal, such as "0660"`, mode)
 	}
 	return nil
 }

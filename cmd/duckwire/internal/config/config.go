@@ -2,7 +2,11 @@
 // other package of this program reads the environment.
 package config
 
-import "time"
+import (
+	"io/fs"
+	"strconv"
+	"time"
+)
 
 // Config has all settings of the server; they are named nowhere else. The tags of a field are:
 //
@@ -15,9 +19,11 @@ import "time"
 //	secret   (optional) masked when shown, and not a flag, because other users can read command lines
 //	group    (optional) a heading for this field and the following ones
 type Config struct {
-	Addr          string        `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on"`
+	Addr          string        `group:"Server" key:"addr" default:"127.0.0.1:4000" help:"address and port to listen on; or a Unix socket, such as unix:/run/duckwire/duckwire.sock"`
+	SocketMode    string        `key:"socket_mode" default:"0660" help:"permissions of the file of a Unix socket: who may write to it may connect"`
 	DataDir       string        `key:"data_dir" default:"duckwire-data" help:"folder of the database and of the development secret"`
 	Durable       string        `key:"durability" default:"full" oneof:"full|normal" help:"full: what is acknowledged survives a power loss; normal: the end of the process only"`
+	BasePath      string        `key:"base_path" unset:"the root" help:"path below which clients see the server behind a proxy, such as /duck"`
 	TLSCert       string        `key:"tls_cert" unset:"plain HTTP" help:"PEM file of the certificate, with its chain: HTTPS and HTTP/2"`
 	TLSKey        string        `key:"tls_key" help:"PEM file of its private key"`
 	Dev           bool          `key:"dev" default:"false" help:"development: make and keep an own secret, print a ready token"`
@@ -37,7 +43,7 @@ type Config struct {
 	APIKeys        []string      `key:"api_keys" secret:"true" help:"API keys of servers: lines as 'duckwire apikey' prints them"`
 	AuthorizeURL   string        `key:"authorize_url" unset:"tokens decide" help:"application that is asked per topic and action"`
 	AuthorizeTTL   time.Duration `key:"authorize_ttl" default:"30s" min:"0s" max:"1h" help:"how long its answers are kept"`
-	TrustedProxies []string      `key:"trusted_proxies" unset:"none" help:"addresses or networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address"`
+	TrustedProxies []string      `key:"trusted_proxies" unset:"none" help:"addresses or networks of proxies, such as 10.0.0.0/8, whose X-Forwarded-For tells the client's address, and X-Forwarded-Prefix the path before the server's own; unix: whoever connects to the Unix socket"`
 	RevocationTTL  time.Duration `key:"revocation_ttl" default:"720h" min:"1m" max:"87600h" help:"how long a revocation is kept: no shorter than the longest life of a token"`
 	AllowedOrigins []string      `key:"allowed_origins" unset:"same origin only" help:"web origins that may connect, such as https://app.example.com, https://*.example.com, http://localhost:* or vscode-webview://*; * for any, without cookies"`
 
@@ -101,10 +107,17 @@ type Config struct {
 	KeyFactor          int           `key:"key_factor" default:"10" min:"1" max:"1000" help:"how many times a user's limits an API key has of events, cursor-like events, messages in queues, joins and jobs"`
 
 	Heartbeat     time.Duration `group:"Times" key:"heartbeat" default:"10s" min:"1s" max:"60s" help:"silence after which a live connection gets a heartbeat"`
-	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes"`
+	WriteTimeout  time.Duration `key:"write_timeout" default:"30s" min:"1s" max:"10m" help:"how long a reader may take no bytes, and a connection acknowledge none: then its client counts as gone"`
 	PresenceGrace time.Duration `key:"presence_grace" default:"15s" min:"0s" max:"10m" help:"how long somebody whose connection was lost stays present"`
 	HeaderTimeout time.Duration `key:"header_timeout" default:"10s" min:"100ms" max:"10m" help:"for a request's header, and for a handshake of TLS"`
 	BodyTimeout   time.Duration `key:"body_timeout" default:"30s" min:"1s" max:"1h" help:"how long a request's body may bring nothing; one that is read whole must also come at 1 KiB a second"`
 	UploadSilence time.Duration `key:"upload_silence" default:"10m" min:"1s" max:"24h" help:"how long a chunked upload to a stream may bring nothing"`
-	DrainTimeout  time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop waits for clients and streams"`
+	DrainDelay    time.Duration `key:"drain_delay" default:"0s" min:"0s" max:"10m" help:"how long a server that is told to stop serves on while /readyz is 503, so that balancers find another"`
+	DrainTimeout  time.Duration `key:"drain_timeout" default:"10s" min:"0s" max:"10m" help:"how long a stop then waits for clients and streams"`
+}
+
+// FileMode returns SocketMode as a number.
+func (c *Config) FileMode() fs.FileMode {
+	mode, _ := strconv.ParseUint(c.SocketMode, 8, 9) // checked by checkSocketMode
+	return fs.FileMode(mode)
 }

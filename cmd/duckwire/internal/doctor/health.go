@@ -5,22 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 )
-
-// localURL returns the URL at which a client on this machine reaches a server that listens on addr.
-func localURL(addr string, secure bool) string {
-	scheme := "http://"
-	if secure {
-		scheme = "https://"
-	}
-	host, port, err := net.SplitHostPort(addr)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
-		addr = net.JoinHostPort("127.0.0.1", port)
-	}
-	return scheme + addr
-}
 
 // checkHealth checks a response of /healthz or /readyz. It also checks the body, since other programs may answer with
 // 200, too.

@@ -5,22 +5,30 @@ import (
 	"crypto/tls"
 	"errors"
 	"io/fs"
-	"net"
 	"net/http"
 	"syscall"
+	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/httpserver"
 )
 
 // checkPort checks whether the server could listen. It is not a fault if a Duckwire server already does: the doctor is
 // mostly run next to one.
 func (l *Local) checkPort(ctx context.Context, r *Report) {
 	const check = "port"
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.Addr)
+	_, isUnix := address.Unix(l.Addr)
+	ln, err := httpserver.Listen(ctx, httpserver.Listening{Addr: l.Addr, SocketMode: 0o600, Silence: time.Minute})
 	switch {
 	case err == nil:
 		_ = ln.Close()
 		r.Fine(check, "%s is free", l.Addr)
 	case errors.Is(err, syscall.EADDRINUSE) && l.isHealthy(ctx):
 		r.Fine(check, "a server answers on %s", l.Addr)
+	case errors.Is(err, syscall.EADDRINUSE) && isUnix:
+		r.Broken(check, "end it (ss -lxp tells which it is), or choose another path with addr", "%v", err)
+	case isUnix:
+		r.Broken(check, "set addr to a path in a folder that exists and that this user may write to", "%v", err)
 	case errors.Is(err, syscall.EADDRINUSE):
 		r.Broken(check, "end it (ss -ltnp tells which it is), or choose another port with addr",
 			"another program listens on %s", l.Addr)
@@ -48,7 +56,8 @@ func Health(ctx context.Context, addr string, secure, ready bool) error {
 	// The certificate is for the name that clients use, and not for a local address. No secret is sent.
 	tr := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer tr.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, localURL(addr, secure)+path, nil)
+	base := address.Reach(tr, address.LocalURL(addr, secure, ""))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
 	if err != nil {
 		return err
 	}

@@ -6,11 +6,13 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
 )
 
 // Remote examines a running server as its clients reach it.
 type Remote struct {
-	Base  string        // "https://stream.example.com", without a slash at the end
+	Base  string        // "https://stream.example.com", without a slash at the end, or "unix:/PATH"
 	Token string        // must allow to subscribe to and publish on the topic; "": only check what needs no token
 	Topic string        // "": a new one
 	Idle  time.Duration // how long to test for proxies that close idle connections; 0: not at all
@@ -61,7 +63,8 @@ func newExamination(o *Remote, r *Report) *examination {
 		own.Patience = patience
 	}
 	if own.Transport == nil {
-		own.Transport = http.DefaultTransport.(*http.Transport).Clone()
+		tr := http.DefaultTransport.(*http.Transport).Clone()
+		own.Base, own.Transport = address.Reach(tr, own.Base), tr
 	}
 	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &examination{&own, r, &http.Client{Transport: own.Transport, CheckRedirect: noRedirects}}

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/duckwire/duckwire/cmd/duckwire/internal/address"
 )
 
 // checkFile checks whether other users may read the configuration's secrets.
@@ -53,6 +55,9 @@ func (l *Local) checkOrigins(r *Report) {
 // checkDev checks for a development server that other machines can reach, whose token allows everything, and for a
 // server without TLS.
 func (l *Local) checkDev(r *Report) {
+	if _, ok := address.Unix(l.Addr); ok {
+		return // only this machine reaches it
+	}
 	host, _, _ := net.SplitHostPort(l.Addr)
 	switch {
 	case l.Dev && !isLoopback(host):

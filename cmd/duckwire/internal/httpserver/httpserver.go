@@ -1,5 +1,5 @@
-// Package httpserver creates the http.Server, with its time limits and its certificate, and closes unused connections
-// when it stops.
+// Package httpserver listens, creates the http.Server with its time limits and its certificate, and closes unused
+// connections when it stops.
 package httpserver
 
 import (

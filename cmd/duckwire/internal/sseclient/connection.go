@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"mime"
 	"net/http"
 	"net/url"
@@ -150,11 +151,18 @@ func (c *connection) expectBeat(hb float64) {
 	}
 }
 
+// soonest bounds the wait after a drain. The server's own time is for EventSources, which end at the first status but
+// 200 and must not come back before a restart is over; this client repeats what failed.
+const soonest = 5 * time.Second
+
 // goodbye records how long to wait before the next request.
 func (c *connection) goodbye(data []byte, retry time.Duration) {
 	bye := &client.ByeError{}
 	_ = json.Unmarshal(data, bye)
 	bye.Retry = min(retry, 30*time.Second)
+	if bye.Reason == "drain" {
+		bye.Retry = min(retry, 200*time.Millisecond+rand.N(soonest))
+	}
 	c.bye = bye
 }
 
