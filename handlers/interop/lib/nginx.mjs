@@ -13,9 +13,10 @@ export const upgrades = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_
 
 /**
  * startNginx starts an nginx in front of a server, or of several in turn. It does not upgrade connections, unless more
- * does, which is added to its location.
+ * does, which is added to its location. It serves the servers below base, such as "/duck", which it passes on, unless
+ * strip is true.
  */
-export async function startNginx(origins, more = '') {
+export async function startNginx(origins, more = '', { base = '', strip = false } = {}) {
   const servers = [origins].flat().map((url) => `server ${new URL(url).host} max_fails=0;`).join(' ')
   const dir = mkdtempSync(join(tmpdir(), 'duckwire-nginx-'))
   const port = await freePort()
@@ -27,12 +28,12 @@ export async function startNginx(origins, more = '') {
     http {
       access_log off; ${folders}
       upstream nodes { ${servers} }
-      server { listen 127.0.0.1:${port}; location / { proxy_pass http://nodes; ${more} } }
+      server { listen 127.0.0.1:${port}; location ${base}/ { proxy_pass http://nodes${strip ? '/' : ''}; ${more} } }
     }`)
   const child = spawn('nginx', ['-p', dir, '-e', join(dir, 'log'), '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' })
   const ended = new Promise((resolve) => child.once('exit', resolve))
   process.once('exit', () => child.kill('SIGKILL'))
-  const url = `http://127.0.0.1:${port}`
+  const url = `http://127.0.0.1:${port}${base}`
   await until('nginx', () => fetch(`${url}/healthz`).then((r) => r.ok, () => false))
   return {
     url,
