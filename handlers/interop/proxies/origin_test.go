@@ -42,8 +42,9 @@ var build = sync.OnceValues(func() (binary string, err error) {
 	return binary, err
 })
 
-// startOrigin starts the server as a developer does: with --dev, and the token that it prints.
-func startOrigin(t *testing.T) *origin {
+// startOrigin starts the server as a developer does: with --dev, and the token that it prints. Settings
+// are of the form DUCKWIRE_NAME=value.
+func startOrigin(t *testing.T, settings ...string) *origin {
 	t.Helper()
 	binary, err := build()
 	if err != nil {
@@ -57,7 +58,7 @@ func startOrigin(t *testing.T) *origin {
 			env = append(env, name+"=")
 		}
 	}
-	p := start(t, dir, env, binary, "serve", "--dev", "--addr", o.addr, "--data-dir", o.data)
+	p := start(t, dir, append(env, settings...), binary, "serve", "--dev", "--addr", o.addr, "--data-dir", o.data)
 	p.await(t, dir, func() bool {
 		m := devToken.FindStringSubmatch(p.said.String())
 		if m != nil {

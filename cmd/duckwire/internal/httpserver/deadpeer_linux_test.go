@@ -9,29 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
-
-// vanish makes the kernel drop every packet that arrives for a connection, so that it acknowledges nothing, like a
-// machine that lost its network.
-func vanish(t *testing.T, c net.Conn) {
-	t.Helper()
-	_ = c.(*net.TCPConn).SetKeepAlive(false) // it would say that the client is alive
-	raw, err := c.(*net.TCPConn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}
-	var failed error
-	if err := raw.Control(func(fd uintptr) {
-		program := unix.SockFprog{Len: uint16(len(drop)), Filter: &drop[0]}
-		failed = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
-	}); err != nil || failed != nil {
-		t.Fatal(err, failed)
-	}
-}
 
 // serveWith serves h with a listener of ours and returns a function that dials it and sends a request for a path.
 func serveWith(t *testing.T, silence time.Duration, h http.Handler) func(path string) net.Conn {
@@ -89,7 +68,7 @@ func TestVanishedPeersAreFound(t *testing.T) {
 	for _, path := range []string{"/silent", "/beats", "/floods"} {
 		conn := dial(path)
 		hubtest.Recv(t, "the request for "+path, began)
-		vanish(t, conn)
+		hubtest.Vanish(t, conn)
 	}
 	for range 3 {
 		hubtest.Recv(t, "the end of a request of a vanished client", gone)
