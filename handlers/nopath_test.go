@@ -169,7 +169,7 @@ func TestTrailingSlash(t *testing.T) {
 		status, media := ask(method, path+"?"+query, p.body, p.header)
 		again, mediaAgain := ask(method, path+"/?"+query, p.body, p.header)
 		same := status == again || status == 201 && again == 200 // made before
-		if path == "/" || path == "/docs" { // a page with relative URLs has one address (TestBasePath)
+		if path == "/" || path == "/docs" {                      // a page with relative URLs has one address (TestBasePath)
 			continue
 		}
 		if !same || media != mediaAgain {
