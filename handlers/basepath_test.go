@@ -31,7 +31,9 @@ func TestBasePath(t *testing.T) {
 		{"no path", "/duck", `//evil.example/"`, trusted, "/duck"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) { o.BasePath, o.Proxies = c.configured, c.proxies })
+			s := startServer(t, nil, hub.Limits{}, func(o *handlers.Options) {
+				o.BasePath, o.Proxies = c.configured, c.proxies
+			})
 			s.plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 			get := func(method, path, body string) (*http.Response, string) {
 				t.Helper()

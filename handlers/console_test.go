@@ -46,9 +46,9 @@ func TestConsole(t *testing.T) {
 		t.Errorf("the page names another host:\n%s", html)
 	}
 	size := len(page)
-	assets := regexp.MustCompile(`(?:src|href)="(/console/[^"]+)"`).FindAllStringSubmatch(html, -1)
+	assets := regexp.MustCompile(`(?:src|href)="(console/[^"]+)"`).FindAllStringSubmatch(html, -1)
 	for _, asset := range assets {
-		body, _ := packed(asset[1])
+		body, _ := packed("/" + asset[1])
 		size += len(body)
 	}
 	if len(assets) < 2 || size > firstPaint {

@@ -40,7 +40,8 @@ func TestFailuresOverHTTP10(t *testing.T) {
 			t.Errorf("%s as text: %v after %q", status, err, answer)
 		}
 		for _, format := range []string{"sse", "ndjson", "json"} {
-			if answer, err := read("/v1/streams/" + status + "?format=" + format); err != nil || !strings.Contains(answer, status) {
+			answer, err := read("/v1/streams/" + status + "?format=" + format)
+			if err != nil || !strings.Contains(answer, status) {
 				t.Errorf("%s as %s: %v after %q", status, format, err, answer)
 			}
 		}

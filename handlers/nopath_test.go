@@ -169,7 +169,10 @@ func TestTrailingSlash(t *testing.T) {
 		status, media := ask(method, path+"?"+query, p.body, p.header)
 		again, mediaAgain := ask(method, path+"/?"+query, p.body, p.header)
 		same := status == again || status == 201 && again == 200 // made before
-		if path != "/" && (!same || media != mediaAgain) {
+		if path == "/" || path == "/docs" {                      // a page with relative URLs has one address (TestBasePath)
+			continue
+		}
+		if !same || media != mediaAgain {
 			t.Errorf("%s: %d %s, and with a slash %d %s", operation, status, media, again, mediaAgain)
 		}
 	}

@@ -38,9 +38,8 @@ func TestWherePositionsAreRead(t *testing.T) {
 				{"after=%[1]s&lastEventId=%[1]s", "%[2]s", 2},
 				{"lastEventId=%[2]s", "", 2},
 			} {
-				fill := func(text string) string {
-					return strings.NewReplacer("%[1]s", url.QueryEscape(path.at(1)), "%[2]s", url.QueryEscape(path.at(2))).Replace(text)
-				}
+				positions := strings.NewReplacer("%[1]s", url.QueryEscape(path.at(1)), "%[2]s", url.QueryEscape(path.at(2)))
+				fill := positions.Replace
 				header := ""
 				if c.header != "" {
 					header = "Last-Event-ID: " + fill(c.header)
@@ -49,7 +48,7 @@ func TestWherePositionsAreRead(t *testing.T) {
 				hello := parse[struct{ Recovered bool }](t, r.want("hello"))
 				next, _ := r.next()
 				if want := fmt.Sprintf("event %d", c.from+1); !hello.Recovered || !strings.Contains(next.data, want) {
-					t.Errorf("?%s, header %q: recovered %v, then %+v, want %s", c.query, c.header, hello.Recovered, next, want)
+					t.Errorf("?%s, header %q: %+v, then %+v, want %s", c.query, c.header, hello, next, want)
 				}
 				r.resp.Body.Close()
 			}
@@ -82,7 +81,8 @@ func TestUnreadablePositionsAreRefused(t *testing.T) {
 	s.streamPositions("lint")
 	for _, path := range []string{
 		eventsPath, "/v1/events?topic=code:project:42", "/v1/streams/lint", "/v1/users/me/messages",
-		"/v1/streams/lint?format=ndjson", "/v1/streams/lint?format=json", "/socket/sse?vsn=2.0.0&token=" + token(t, "u", "*=*"),
+		"/v1/streams/lint?format=ndjson", "/v1/streams/lint?format=json",
+		"/socket/sse?vsn=2.0.0&token=" + token(t, "u", "*=*"),
 	} {
 		for _, c := range []struct{ query, header, field string }{
 			{"after=no position", "", "?after"},

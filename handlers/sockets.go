@@ -109,7 +109,8 @@ func (s *server) sseSocket(w http.ResponseWriter, r *http.Request) error {
 	defer down.Close()
 	defer p.EndOnDrain()()
 	live.Start(w, live.MediaSSE)
-	finishPump(p.Run(r.Context(), &socketFeed{down: down, first: socketHello(down, opts, q.Get("session") != "", after)}))
+	hello := socketHello(down, opts, q.Get("session") != "", after)
+	finishPump(p.Run(r.Context(), &socketFeed{down: down, first: hello}))
 	return nil
 }
 

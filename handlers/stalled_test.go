@@ -153,8 +153,8 @@ func readInOrder(t *testing.T, conn net.Conn, events int, reached func(n int)) {
 	}
 }
 
-// TestSlowReaderOfALongEvent: a client that takes a long event slowly gets all of it, though that takes much longer than
-// the limit of one write.
+// TestSlowReaderOfALongEvent: a client that takes a long event slowly gets all of it, though that takes much longer
+// than the limit of one write.
 func TestSlowReaderOfALongEvent(t *testing.T) {
 	hubtest.OwnClock(t, func(t *testing.T) {
 		s := startServer(t, nil, hub.Limits{}, nil)
@@ -165,8 +165,8 @@ func TestSlowReaderOfALongEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "GET %s?after=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n",
-			eventsPath, token(t, "u", "*=*"))
+		fmt.Fprintf(conn, "GET %s?after=0 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"+
+			"Authorization: Bearer %s\r\n\r\n", eventsPath, token(t, "u", "*=*"))
 		if _, err := io.CopyN(slowly{}, conn, int64(len(payload))); err != nil {
 			t.Errorf("cut: %v", err)
 		}

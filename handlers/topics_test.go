@@ -190,7 +190,7 @@ func TestManyTopicsHaveOneID(t *testing.T) {
 		}
 	}
 	wrong := "/v1/events?topic=a&topic=b&after=" + first.id
-	if p := call[problem](s, 400, "GET", wrong, "", "Accept: text/event-stream"); p.Field != "position" {
+	if p := call[problem](s, 400, "GET", wrong, "", "Accept: text/event-stream"); p.Field != "?after" {
 		t.Errorf("an id of other topics: %+v", p)
 	}
 }

@@ -28,8 +28,8 @@ var ownResources = []string{
 // openAIResources are the resources of OpenAI's API that this server answers itself.
 var openAIResources = []string{"chat", "completions", "fim", "models"}
 
-// RootSegments are the first segments of the server's own paths. No base path begins with one, because a path could then
-// be meant with or without it.
+// RootSegments are the first segments of the server's own paths. No base path begins with one, because a path could
+// then be meant with or without it.
 var RootSegments = []string{
 	"v1", "ds", "api", "socket", "console", "docs", "debug", "healthz", "readyz", "metrics", "openapi.yaml",
 }

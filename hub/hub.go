@@ -152,11 +152,22 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// Drain refuses new work from now on. It returns when the running completions have ended, or ctx is done. Readers stay
-// until then (HasDrained), so that they are away for the restart alone.
-func (h *Hub) Drain(ctx context.Context) {
+// Drain refuses new work from now on. It returns when the running completions have ended, or ctx is done, and the
+// functions beside it, which it calls at once, have returned. Readers stay until then (HasDrained), so that they are away
+// for the restart alone.
+func (h *Hub) Drain(ctx context.Context, beside ...func()) {
 	h.drain.begin()
-	defer h.drain.end()
+	var others sync.WaitGroup
+	for _, f := range beside {
+		others.Go(f)
+	}
+	h.awaitCompletions(ctx)
+	others.Wait()
+	h.drain.end()
+}
+
+// awaitCompletions returns when the running completions have ended, or ctx is done.
+func (h *Hub) awaitCompletions(ctx context.Context) {
 	for _, s := range h.streams.all() {
 		if !s.EndsWithDrain() {
 			continue

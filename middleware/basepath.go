@@ -18,8 +18,8 @@ var basePath = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
 // CheckBasePath returns an error if path is neither "" nor a base path, such as "/duck".
 func CheckBasePath(path string) error {
 	if path != "" && (len(path) > maxBasePath || !basePath.MatchString(path)) {
-		return fmt.Errorf("%.100q must begin with a slash, end without one, and consist of letters, digits and . _ ~ - / "+
-			"(at most %d bytes), such as /duck", path, maxBasePath)
+		return fmt.Errorf("%.100q must begin with a slash, end without one, and consist of letters, digits and . _ ~ - /"+
+			" (at most %d bytes), such as /duck", path, maxBasePath)
 	}
 	return nil
 }

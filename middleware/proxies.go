@@ -26,7 +26,8 @@ func ParseProxies(list []string) (*Proxies, error) {
 		if err != nil {
 			addr, err := netip.ParseAddr(text)
 			if err != nil {
-				return nil, fmt.Errorf("%.100q must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8, or unix", text)
+				const form = "%.100q must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8, or unix"
+				return nil, fmt.Errorf(form, text)
 			}
 			prefix = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
 		}

@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// ResetAborted ends the connection of an aborted response (http.ErrAbortHandler) to an HTTP/1.0 client with a reset. The
-// body of such a response ends with its connection, so a connection that is closed in the usual way would make the
+// ResetAborted ends the connection of an aborted response (http.ErrAbortHandler) to an HTTP/1.0 client with a reset.
+// The body of such a response ends with its connection, so a connection that is closed in the usual way would make the
 // partial body look complete (RFC 9112 §6.3). Bytes that the client has not acknowledged yet are lost.
 //
 // HTTP/1.1 has the final chunk and HTTP/2 has RST_STREAM for this, which net/http leaves out or sends by itself. The

@@ -32,7 +32,8 @@ func TestAbortedResponsesOverHTTP10AreReset(t *testing.T) {
 	for name, dial := range map[string]func() (net.Conn, error){
 		"TCP": func() (net.Conn, error) { return net.Dial("tcp", plain.Listener.Addr().String()) },
 		"TLS": func() (net.Conn, error) {
-			return tls.Dial("tcp", secure.Listener.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "example.com"})
+			config := &tls.Config{RootCAs: pool, ServerName: "example.com"}
+			return tls.Dial("tcp", secure.Listener.Addr().String(), config)
 		},
 	} {
 		for path, complete := range map[string]bool{"/aborted": false, "/complete": true} {

@@ -127,9 +127,9 @@ func openApp(cfg *config.Config, logger *slog.Logger) (*app, error) {
 const leastFarewell = 2 * time.Second
 
 // stop stops the app, in this order: the server is no longer ready, but serves everything for the drain delay, so that
-// balancers find another one. Then, within the drain timeout: the hub settles its streams and sockets close; readers are
-// told when to reconnect, the listener closes and requests complete; what remains after the timeout is cut. The stores
-// are closed after that.
+// balancers find another one. Then, within the drain timeout: the hub settles its streams and sockets close; readers
+// are told when to reconnect, the listener closes and requests complete; what remains after the timeout is cut. The
+// stores are closed after that.
 func stop(cfg *config.Config, srv *http.Server, app *app, logger *slog.Logger) {
 	started := time.Now()
 	app.ready.Store(false)

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -102,10 +101,7 @@ func (a *app) openHandlers(h *hub.Hub, o handlers.Options) {
 	a.closeFirst(func() error { edge.Close(); return nil })
 	a.handler = edge
 	a.drain = func(ctx context.Context) {
-		var sockets sync.WaitGroup
-		sockets.Go(func() { edge.Drain(ctx) })
-		h.Drain(ctx)
-		sockets.Wait()
+		h.Drain(ctx, func() { edge.Drain(ctx) })
 	}
 }
 

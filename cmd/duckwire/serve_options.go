@@ -21,7 +21,8 @@ func handlerOptions(cfg *config.Config) (handlers.Options, error) {
 	}
 	proxies, err := middleware.ParseProxies(cfg.TrustedProxies)
 	return handlers.Options{
-		Authorizer: authorizer, Proxies: proxies, BasePath: cfg.BasePath, AllowedOrigins: cfg.AllowedOrigins, BodyBytes: int64(cfg.BodyBytes),
+		Authorizer: authorizer, Proxies: proxies, BasePath: cfg.BasePath, AllowedOrigins: cfg.AllowedOrigins,
+		BodyBytes:        int64(cfg.BodyBytes),
 		TopicsPerSession: cfg.TopicsPerSession, ChannelsPerSocket: cfg.ChannelsPerSocket, Connections: cfg.Connections,
 		ConnectionsPerUser: cfg.ConnectionsPerUser, ConnectionsPerKey: cfg.KeyConnections,
 		ConnectionsPerAddress: cfg.ConnectionsPerAddr, Rates: rateLimits(cfg),

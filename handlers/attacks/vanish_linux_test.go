@@ -7,8 +7,8 @@ import (
 	"github.com/duckwire/duckwire/hub/hubtest"
 )
 
-// TestVanishedClients: a client that is present on an event stream, and vanishes without a word, is missed by the others
-// soon.
+// TestVanishedClients: a client that is present on an event stream, and vanishes without a word, is missed by the
+// others soon.
 func TestVanishedClients(t *testing.T) {
 	t.Parallel()
 	s := start(t, "WRITE_TIMEOUT=1s", "PRESENCE_GRACE=0s", "HEARTBEAT=1s")

@@ -387,8 +387,7 @@ func spread() time.Duration { return 200*time.Millisecond + rand.N(4800*time.Mil
 
 // AfterRestart returns how long a client should stay away from a server that stops: a random time from 5 to 15 s. It is
 // for EventSources behind a proxy, which answers 502 until the server is back: they give up for good after any status
-// but 200 (WHATWG HTML §9.2.3), so they must come back after the restart. A client that comes back too early, while the
-// server still drains, is told to wait anew.
+// but 200 (WHATWG HTML §9.2.3), so they must come back after the restart.
 func AfterRestart() time.Duration { return 5*time.Second + rand.N(10*time.Second) }
 
 // sleep returns how long the handler has nothing to do if nobody signals.

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Vanish makes the kernel drop every packet that arrives for a connection. So it acknowledges nothing and closes nothing,
-// like a machine that lost its network.
+// Vanish makes the kernel drop every packet that arrives for a connection. So it acknowledges nothing and closes
+// nothing, like a machine that lost its network.
 func Vanish(t testing.TB, c net.Conn) {
 	t.Helper()
 	conn := c.(*net.TCPConn)

@@ -36,7 +36,8 @@ func TestBelowAPath(t *testing.T) {
 		{
 			proxy{name: "nginx", config: "nginx-site.conf", run: runNginx},
 			"DUCKWIRE_BASE_PATH=/duck",
-			connection + "upstream duckwire { server duckwire:4000; }\nserver {\nlisten 8080;\n" + example("nginx") + "}\n",
+			connection + "upstream duckwire { server duckwire:4000; }\n" +
+				"server {\nlisten 8080;\n" + example("nginx") + "}\n",
 		},
 		{
 			proxy{name: "Caddy", config: "caddy-site", run: runCaddy},
@@ -71,9 +72,13 @@ func TestBelowAPath(t *testing.T) {
 				}
 				resp.Body.Close()
 			}
-			if resp, err := http.Get(fmt.Sprintf("http://%s/duck?x=1", addr)); err != nil || resp.StatusCode != http.StatusOK ||
-				!strings.HasPrefix(resp.Request.URL.Path, "/duck/") {
-				t.Errorf("/duck leads to %v, %v", resp, err)
+			resp, err = http.Get(fmt.Sprintf("http://%s/duck?x=1", addr))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if to := resp.Request.URL.Path; resp.StatusCode != http.StatusOK || to != "/duck/" {
+				t.Errorf("/duck leads to %s, %s", to, resp.Status)
 			}
 		})
 	}

@@ -38,7 +38,7 @@ func Check(addr string) error {
 	case len(path) < 2 || path[0] != '/' && path[0] != '@':
 		return fmt.Errorf(`%q must be "unix:" and a path that begins with "/", or "unix:@" and a name`, addr)
 	case len(path) > maxPath:
-		return fmt.Errorf("%q: the path of a Unix socket has at most %d bytes; this one has %d", addr, maxPath, len(path))
+		return fmt.Errorf("%q: a path has at most %d bytes here; this one has %d", addr, maxPath, len(path))
 	}
 	return nil
 }

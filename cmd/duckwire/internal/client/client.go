@@ -29,8 +29,8 @@ type Client struct {
 	Pace  time.Duration // the mean of the first wait before a new attempt
 }
 
-// New returns a client of the server at a URL, or at a Unix socket ("unix:/PATH"). token is called before every request,
-// and may be nil.
+// New returns a client of the server at a URL, or at a Unix socket ("unix:/PATH"). token is called before every
+// request, and may be nil.
 func New(server string, token func() (string, error)) *Client {
 	server = strings.TrimSuffix(server, "/")
 	tr := newTransport()

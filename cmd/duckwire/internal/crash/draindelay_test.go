@@ -43,8 +43,10 @@ func TestDrainDelay(t *testing.T) {
 			}
 			s.wait()
 			<-ended // readEvents wants a bye
-			if log := s.log.String(); !strings.Contains(log, `"msg":"leaving"`) || !strings.Contains(log, `"msg":"stopped"`) {
-				t.Errorf("the log:\n%s", log)
+			for _, line := range []string{`"msg":"leaving"`, `"msg":"stopped"`} {
+				if !strings.Contains(s.log.String(), line) {
+					t.Errorf("no %s in the log:\n%s", line, s.log)
+				}
 			}
 		})
 	}

@@ -24,8 +24,8 @@ type Listening struct {
 // syscall.EADDRINUSE if another server listens there.
 //
 // A client that vanishes, such as a laptop out of range, closes nothing. Its connection counts as broken after Silence,
-// whether it is idle or has bytes to send (see keepAlive and setUserTimeout). Bytes that a slow client acknowledges keep
-// its connection alive.
+// whether it is idle or has bytes to send (see keepAlive and setUserTimeout). Bytes that a slow client acknowledges
+// keep its connection alive.
 func Listen(ctx context.Context, o Listening) (net.Listener, error) {
 	if path, ok := address.Unix(o.Addr); ok {
 		return listenUnix(ctx, path, o.SocketMode)
@@ -44,7 +44,8 @@ func Listen(ctx context.Context, o Listening) (net.Listener, error) {
 // keepAlive returns the configuration with which idle connections of vanished peers are found: the first probe after
 // half of the time, three more in the rest.
 func keepAlive(silence time.Duration) net.KeepAliveConfig {
-	return net.KeepAliveConfig{Enable: true, Idle: silence / 2, Interval: silence / 6, Count: 3} // whole seconds, at least 1
+	// The system counts whole seconds, at least one.
+	return net.KeepAliveConfig{Enable: true, Idle: silence / 2, Interval: silence / 6, Count: 3}
 }
 
 // listenUnix listens on a Unix socket. The file's permissions say who may connect.
