@@ -59,6 +59,7 @@ export const sockets = [
   ...Object.entries(versions).filter(([version]) => polls(version)).map(([version, { Socket, LongPoll }]) => ({
     name: `phoenix ${version}, LongPoll`,
     room: 10, // the answer to a poll comes whole or not at all
+    readers: 4, // a cut costs up to the three seconds of the option above
     follow: official(Socket, LongPoll),
   })),
   { name: 'phoenix-channels', readers: 5, follow: channels },
