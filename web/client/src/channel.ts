@@ -2,6 +2,12 @@ import { Emitter, report, type Unsubscribe } from './emitter.js'
 import { heals, refusal, DuckwireError } from './errors.js'
 import type { Outbox } from './outbox.js'
 import type { ChannelLike, PushLike, SocketLike } from './phoenix.js'
+import { patienceFor } from './transports/patience.js'
+
+// How long to wait for replies, in ms. On a slow link they come behind the frame that is under way. A connection that is
+// lost is noticed earlier, and not by these.
+const joinPatience = 120_000
+const replyPatience = 60_000 // and what the push itself needs
 
 /** Joined is the server's reply to a join. Some kinds of channels add members. */
 export interface Joined {
@@ -118,7 +124,7 @@ export class Channel {
   join(): Promise<Joined> {
     this.#joining ??= new Promise((resolve, reject) => {
       this.phoenix
-        .join()
+        .join(joinPatience)
         .receive('ok', (response) => {
           const answer = response as Joined
           if (typeof answer.position === 'string' && !(answer.recovered && isBehind(answer.position, this.#position))) this.#position = answer.position
@@ -158,10 +164,18 @@ export class Channel {
    * sendNow sends for the outbox, or fails if there is no connection. Otherwise the official client would store the
    * push, and send it after the next join before those that the outbox repeats.
    */
-  #sendNow(event: string, payload: object): Promise<unknown> {
-    if (this.#socket.isConnected() && this.phoenix.state === 'joined') return this.send(event, payload)
-    return Promise.reject(new DuckwireError(`${event} on ${this.topic}: no connection`, 'unavailable'))
+  async #sendNow(event: string, payload: object): Promise<unknown> {
+    const what = `${event} on ${this.topic}`
+    if (!this.#socket.isConnected() || this.phoenix.state !== 'joined') throw new DuckwireError(`${what}: no connection`, 'unavailable')
+    const size = JSON.stringify(payload).length
+    this.#waiting += size
+    try {
+      return await answered(what, this.phoenix.push(event, payload, replyPatience + patienceFor(this.#waiting)))
+    } finally {
+      this.#waiting -= size
+    }
   }
+  #waiting = 0 // bytes that were sent for the outbox and have no reply
 
   /** leave leaves the channel for good. */
   leave(): Promise<void> {

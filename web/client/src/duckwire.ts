@@ -87,6 +87,7 @@ export class Duckwire {
       rungs: chosen,
       webSocket: options.webSocket ?? (globalThis.WebSocket as unknown as TransportClass | undefined),
       ...(options.patience && { patience: options.patience }),
+      heartbeat: (options.socket as { heartbeatIntervalMs?: number } | undefined)?.heartbeatIntervalMs,
       onRung: (rung) => {
         this.#rung = rung
         this.#rungs.emit(rung)
@@ -97,7 +98,6 @@ export class Duckwire {
     this.socket = new Socket(`${base.replace(/^http/, 'ws')}/socket`, {
       reconnectAfterMs: (tries: number) => backoff(tries, 100),
       rejoinAfterMs: (tries: number) => backoff(tries, 500, 10_000),
-      heartbeatIntervalMs: 15_000,
       ...options.socket,
       transport: climb.transport,
     })
