@@ -123,7 +123,7 @@ func TestServersMessagesInQueues(t *testing.T) {
 				t.Errorf("%s at %s: %+v", name, path, p)
 			}
 		}
-		c.send(`["1","2","room:1",%q,{"durable":true,"to":["u"]}]`, name)
+		c.send(`["1","2","room:1",%q,{"_duckwire":{"durable":true,"to":["u"]}}]`, name)
 		if f := c.next(); !strings.Contains(f, `"reason":"invalid"`) || !strings.Contains(f, `"field":"event"`) {
 			t.Errorf("%s on a socket: %s", name, f)
 		}

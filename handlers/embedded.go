@@ -48,8 +48,7 @@ func serveEmbedded(w http.ResponseWriter, r *http.Request, files fs.FS, name, me
 		body = file.gzipped
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	limitWrite(w)
-	_, _ = w.Write(body) // fails only if the client is gone
+	_, _ = steady(w).Write(body) // fails only if the client is gone
 	return nil
 }
 

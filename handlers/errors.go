@@ -177,9 +177,9 @@ func (s *server) writeBye(w http.ResponseWriter, p *Problem) {
 	if p.Code == "draining" {
 		reason, retry = live.ByeDrain, live.AfterRestart()
 	}
-	limitWrite(w)
+	out := steady(w)
 	live.Start(w, live.MediaSSE)
-	_, _ = w.Write(sse.AppendBye(nil, reason, retry)) // fails only if the client is gone
+	_, _ = out.Write(sse.AppendBye(nil, reason, retry)) // fails only if the client is gone
 }
 
 // header sets the headers of an error.

@@ -113,7 +113,7 @@ func (s *server) relay(w http.ResponseWriter, r *http.Request, token string) boo
 		w.Header()[name] = values
 	}
 	w.WriteHeader(answer.Status)
-	_, _ = w.Write(answer.Body) // the client repeats the request if this fails
+	_, _ = steady(w).Write(answer.Body) // the client repeats the request if this fails
 	return true
 }
 

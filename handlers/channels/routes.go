@@ -32,7 +32,7 @@ func NewTable(h *hub.Hub, logger *slog.Logger, store conversation.Store) *Table 
 		{Pattern: "user:*", Kind: user{}, Events: userVocabulary},
 		{Pattern: "stream:*", Kind: stream{}, Events: streamVocabulary},
 		{Pattern: "realtime:*", Kind: realtime{}, Events: realtimeVocabulary},
-		{Pattern: "yjs:*", Kind: yjs{&documents{byTopic: map[string]*document{}}}},
+		{Pattern: "yjs:*", Kind: yjs{&documents{byTopic: map[string]*document{}}}, Events: yjsVocabulary},
 		{Pattern: "*", Kind: plain{}},
 	}}
 }

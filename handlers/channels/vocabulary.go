@@ -63,6 +63,11 @@ var streamVocabulary = socket.Vocabulary{
 }
 
 var realtimeVocabulary = socket.Vocabulary{
-	Commands: []string{eventBroadcast, eventPresence},
+	Commands: []string{eventBroadcast, eventPresence, "postgres_changes"},
 	Sent:     []string{"system"},
+}
+
+var yjsVocabulary = socket.Vocabulary{
+	Commands: []string{eventYjs, eventYjsSync},
+	Sent:     []string{yjsState},
 }

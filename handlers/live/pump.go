@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -310,43 +311,44 @@ func (p *Pump) write(buf []byte) error {
 	return p.send(frameChunk(p.buf))
 }
 
-// send writes a chunk and waits for the client. The limit of time is for each part, so that a slow client, which takes
-// a long chunk over minutes, is not cut.
+// send writes a chunk, and waits for the client. A large chunk is written in pieces, each with a deadline of its own.
 func (p *Pump) send(c Chunk) error {
-	direct, rest := p.conn != nil && p.begun, []byte(c)
-	if !direct {
-		rest = c.body()
+	if len(c) == 0 {
+		return nil
 	}
-	for len(rest) > 0 {
-		part := rest[:min(len(rest), pumpBuffer)]
-		if err := p.sendPart(part, direct); err != nil {
-			return err
-		}
-		if rest = rest[len(part):]; len(rest) > 0 {
-			p.now = time.Now()
-		}
-	}
-	return nil
-}
-
-// sendPart writes bytes in one call, until a deadline. The deadline is moved at most once per second, because moving it
-// costs more than copying the bytes. direct says that they go to the connection and not through net/http.
-func (p *Pump) sendPart(c []byte, direct bool) error {
-	if p.options.WriteTimeout > 0 && p.deadline.Sub(p.now) < p.options.WriteTimeout-time.Second {
-		p.deadline = p.now.Add(p.options.WriteTimeout)
-		_ = p.rc.SetWriteDeadline(p.deadline) // unsupported by test recorders only
-	}
-	p.written = p.now
-	if direct {
-		n, err := p.conn.Write(c)
+	if p.conn != nil && p.begun {
+		n, err := p.writePieces(p.conn, c)
 		p.direct += int64(n)
 		return err
 	}
 	p.begun = true
-	if _, err := p.w.Write(c); err != nil {
+	if _, err := p.writePieces(p.w, c.body()); err != nil {
 		return err
 	}
 	return p.rc.Flush()
+}
+
+// writePieces writes b in pieces of writers.PieceBytes.
+func (p *Pump) writePieces(w io.Writer, b []byte) (n int, err error) {
+	for {
+		p.extendDeadline()
+		p.written = p.now
+		k, err := w.Write(b[:min(len(b), writers.PieceBytes)])
+		if n += k; err != nil || k == len(b) {
+			return n, err
+		}
+		b = b[k:]
+		p.now = time.Now()
+	}
+}
+
+// extendDeadline moves the deadline of the next write, at most once per second, because moving it costs more than
+// copying the bytes.
+func (p *Pump) extendDeadline() {
+	if p.options.WriteTimeout > 0 && p.deadline.Sub(p.now) < p.options.WriteTimeout-time.Second {
+		p.deadline = p.now.Add(p.options.WriteTimeout)
+		_ = p.rc.SetWriteDeadline(p.deadline) // unsupported by test recorders only
+	}
 }
 
 // asked reports whether the feed may have more.

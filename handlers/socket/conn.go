@@ -51,7 +51,7 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // another frame.
 type conn struct {
 	net.Conn
-	timeout time.Duration // of each write: how long the client may accept no bytes
+	timeout time.Duration // how long the client may take to accept a piece (writers.PieceBytes)
 	readAt  atomic.Int64  // when bytes last arrived, in Unix nanoseconds
 	early   []byte        // bytes received before the hijack
 
@@ -66,6 +66,7 @@ type conn struct {
 
 func newConn(under net.Conn, timeout time.Duration) *conn {
 	c := &conn{Conn: under, timeout: timeout, raw: writers.Raw(under)}
+	limitUnsent(under)
 	c.markRead()
 	return c
 }
@@ -178,12 +179,13 @@ func (c *conn) isClosed() bool {
 	return c.closed
 }
 
-// write writes all of b. It fails if the client accepts no byte within a timeout. It clears the deadline at the end,
-// because an expired deadline would fail a later write.
+// write writes all of b, in pieces, because TLS cannot go on after a deadline that passed within a write. It fails if the
+// client accepts no byte, or with TLS no piece, within a timeout. It clears the deadline at the end, because an expired
+// deadline would fail a later write.
 func (c *conn) write(b []byte) error {
 	for len(b) > 0 {
 		_ = c.SetWriteDeadline(time.Now().Add(c.timeout)) // fails only with the connection
-		n, err := c.Conn.Write(b)
+		n, err := c.Conn.Write(b[:min(len(b), writers.PieceBytes)])
 		b = b[n:]
 		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return err

@@ -15,7 +15,7 @@ import (
 // client that is accepted and then closed reconnects about 90 times a second.
 func (s *Server) connect(r *http.Request, authToken string) (*handshake, error) {
 	vsn := r.URL.Query()["vsn"]
-	h := &handshake{began: time.Now()}
+	h := &handshake{began: time.Now(), parts: wantsParts(r)}
 	var ok bool
 	last := ""
 	if len(vsn) > 0 {

@@ -82,8 +82,9 @@ func (t *webSocket) flushOnce(tb testing.TB) {
 	p := borrowPull()
 	defer p.giveBack()
 	for more := true; more; {
-		more = t.socket.next(p)
-		if err := t.net.send(p.join()); err != nil {
+		var b []byte
+		b, more = t.socket.group(p)
+		if err := t.net.send(b); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/duckwire/duckwire/handlers/writers"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/errs"
 	"github.com/duckwire/duckwire/hub/jsonw"
@@ -51,9 +52,8 @@ func (s *Server) LongPoll(w http.ResponseWriter, r *http.Request) {
 	default:
 		answer = s.pollOpen(r)
 	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetWriteDeadline(time.Now().Add(s.WriteTimeout)) // unsupported by test recorders only
-	_, _ = w.Write(answer)                                  // a lost answer is repeated
+	// A lost answer is repeated.
+	_, _ = writers.Steady(w, http.NewResponseController(w), s.WriteTimeout).Write(answer)
 }
 
 // pollToken removes the session's token from the request and parses it. It is in its header, or else the last "token"
@@ -137,6 +137,7 @@ func (s *Server) poll(r *http.Request, name string, count uint64) []byte {
 	defer window.Stop()
 	for {
 		if answer, ok := ses.answer(wake, count); ok {
+			ses.sends(len(answer))
 			return answer
 		}
 		select {

@@ -14,8 +14,13 @@ const pullBytes = 64 << 10
 type pull struct {
 	frames []frame
 	items  []log.Item
-	buf    []byte // scratch space for join
 	bytes  int
+
+	// For Socket.group.
+	taken int    // how many frames were returned
+	cut   []byte // what is left of the payload of the frame that is sent in parts
+	more  bool   // the socket has more frames
+	buf   []byte // several frames, joined
 }
 
 var pulls = sync.Pool{New: func() any { return new(pull) }}
@@ -34,21 +39,7 @@ func (p *pull) reset() {
 	clear(p.frames)
 	clear(p.items)
 	p.frames, p.items, p.bytes = p.frames[:0], p.items[:0], 0
-}
-
-// join returns all frames as one slice. A single frame is returned without a copy; other readers share it.
-func (p *pull) join() []byte {
-	switch len(p.frames) {
-	case 0:
-		return nil
-	case 1:
-		return p.frames[0]
-	}
-	p.buf = p.buf[:0]
-	for _, f := range p.frames {
-		p.buf = append(p.buf, f...)
-	}
-	return p.buf
+	p.taken, p.cut, p.more = 0, nil, false
 }
 
 func (p *pull) add(f frame) {
@@ -79,16 +70,81 @@ func (s *Socket) next(p *pull) (more bool) {
 	}
 }
 
+// group returns the bytes to write next: replies to heartbeats, and then one long frame, or several frames of at most
+// about pullBytes together. So a reply to a heartbeat waits behind no more than that. They are valid until the next
+// call. more means that another call may return more; if it is false, the transport is notified when there is.
+func (s *Socket) group(p *pull) (b []byte, more bool) {
+	if p.taken == len(p.frames) {
+		p.more = s.next(p)
+	}
+	pulse := s.takePulse()
+	if rest := p.frames[p.taken:]; len(pulse) == 0 && len(rest) > 0 && !s.inParts(rest[0]) &&
+		(len(rest) == 1 || len(rest[0]) >= pullBytes) {
+		p.taken++
+		return rest[0], p.isMore() // without a copy; other readers share it
+	}
+	p.buf = p.buf[:0]
+	for _, f := range pulse {
+		p.buf = append(p.buf, f...)
+	}
+	for p.taken < len(p.frames) {
+		f := p.frames[p.taken]
+		switch {
+		case s.inParts(f):
+			p.appendPart(f)
+		case len(p.buf) > 0 && len(p.buf)+len(f) > pullBytes:
+			return p.buf, true
+		default:
+			p.buf = append(p.buf, f...)
+			p.taken++
+		}
+		if len(p.buf) >= pullBytes {
+			break
+		}
+	}
+	return p.buf, p.isMore()
+}
+
+func (p *pull) isMore() bool { return p.more || p.taken < len(p.frames) }
+
+// inParts reports whether the client gets a frame in parts.
+func (s *Socket) inParts(f frame) bool { return s.parts && len(f) > partBytes }
+
+// appendPart appends the next part of the frame f to buf.
+func (p *pull) appendPart(f frame) {
+	if p.cut == nil {
+		p.cut = f.payload()
+	}
+	if p.buf, p.cut = appendPart(p.buf, p.cut, f[0]&15); len(p.cut) == 0 {
+		p.cut = nil
+		p.taken++
+	}
+}
+
+// takePulse removes and returns the replies to heartbeats.
+func (s *Socket) takePulse() []frame {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	frames := s.pulse
+	for _, f := range frames {
+		s.reduceBacklogLocked(len(f))
+	}
+	s.pulse = nil
+	return frames
+}
+
 // takeUrgentLocked moves the first lane to p. s.mu is held.
 func (s *Socket) takeUrgentLocked(p *pull) {
-	if s.urgent == nil {
+	if s.urgent == nil && s.pulse == nil {
 		return
 	}
 	size := p.bytes
-	for _, f := range s.urgent {
-		p.add(f)
+	for _, lane := range [...][]frame{s.pulse, s.urgent} {
+		for _, f := range lane {
+			p.add(f)
+		}
 	}
-	s.urgent = nil
+	s.pulse, s.urgent = nil, nil
 	s.reduceBacklogLocked(p.bytes - size)
 }
 

@@ -302,5 +302,6 @@ func (r *burst) isOver(sockets int) bool {
 type handshake struct {
 	identity *rights.Identity
 	version  phoenix.Version
+	parts    bool // the client takes long frames in parts
 	began    time.Time
 }

@@ -96,9 +96,10 @@ type session struct {
 	closeCode   atomic.Int32  // the code that a WebSocket would have been closed with; 0: none
 
 	mu       sync.Mutex
-	reader   log.Waker // waker of the request that reads; a newer request replaces it
-	readers  int       // requests that read now: at most one, and those that are being replaced
-	lastUsed time.Time // when the last of them began or ended
+	reader   log.Waker     // waker of the request that reads; a newer request replaces it
+	readers  int           // requests that read now: at most one, and those that are being replaced
+	lastUsed time.Time     // when the last of them began or ended
+	reads    time.Duration // how long the client may then take to read the last answer
 	over     bool
 
 	reading sync.Mutex // guards Socket.next, poll and sse
@@ -154,7 +155,7 @@ func (ses *session) attach(w log.Waker) (ok bool) {
 	before := ses.reader
 	ses.reader = w
 	ses.readers++
-	ses.lastUsed = time.Now()
+	ses.lastUsed, ses.reads = time.Now(), 0
 	ses.mu.Unlock()
 	if before != nil {
 		before.Signal()
@@ -200,12 +201,26 @@ func (ses *session) abort() { ses.finish(endBroken) }
 
 // tick ends a session whose client has not returned in time.
 func (ses *session) tick(now time.Time) {
-	ses.mu.Lock()
-	late := ses.readers == 0 && now.Sub(ses.lastUsed) >= ses.idleLimit
-	ses.mu.Unlock()
-	if late {
+	if ses.isLate(now) {
 		ses.finish(endBroken)
 	}
+}
+
+func (ses *session) isLate(now time.Time) bool {
+	ses.mu.Lock()
+	defer ses.mu.Unlock()
+	return ses.readers == 0 && now.Sub(ses.lastUsed) >= ses.idleLimit+ses.reads
+}
+
+// slowLink is the rate, in bytes per second, at which a slow client takes a long answer. Nobody sees how much of an answer
+// has arrived, because the kernel and proxies take it at once.
+const slowLink = 4 << 10
+
+// sends notes that the client gets an answer of n bytes, and returns only when it has read that.
+func (ses *session) sends(n int) {
+	ses.mu.Lock()
+	ses.reads = time.Duration(n) * time.Second / slowLink
+	ses.mu.Unlock()
 }
 
 // finish ends the session. It returns false if it had ended before.

@@ -38,3 +38,16 @@ func TestSilence(t *testing.T) {
 		}
 	}
 }
+
+// TestLongAnswersTakeTheirTime: a session outlives the time in which its client reads a long answer.
+func TestLongAnswersTakeTheirTime(t *testing.T) {
+	began := time.Now()
+	ses := &session{idleLimit: 30 * time.Second, lastUsed: began}
+	ses.sends(900_000) // 36 s on a link of 25 KB/s
+	if ses.isLate(began.Add(45 * time.Second)) {
+		t.Error("the session ends while its client reads")
+	}
+	if !ses.isLate(began.Add(5 * time.Minute)) {
+		t.Error("the session never ends")
+	}
+}

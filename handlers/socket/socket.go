@@ -22,6 +22,7 @@ type Socket struct {
 	id        string
 	version   phoenix.Version
 	binary    bool // both transport and version have binary frames
+	parts     bool // the client takes long frames in parts (parts.go)
 	transport transport
 	via       hub.Transport
 
@@ -32,6 +33,7 @@ type Socket struct {
 	mu             sync.Mutex
 	channels       []*Channel
 	ownRequests    *Channel // the channel of the topic phoenix, for requests to the socket itself; nil: not used yet
+	pulse          []frame  // replies to heartbeats, which go before both lanes
 	urgent         []frame  // the first lane
 	dirty          []*feed  // the second lane: feeds with data
 	backlog        int      // bytes in the first lane and in the channels' inboxes
@@ -149,9 +151,7 @@ func (s *Socket) reduceBacklogLocked(n int) {
 // refused if it has none. Messages for a channel whose worker is busy are queued in order.
 func (s *Socket) dispatch(m *phoenix.Message) {
 	if m.Topic == phoenix.TopicPhoenix && m.Event == phoenix.EventHeartbeat {
-		s.post(textFrame(func(dst []byte) []byte {
-			return phoenix.AppendReply(dst, s.version, nil, m.Ref, phoenix.TopicPhoenix, "ok", []byte("{}"))
-		}))
+		s.answerHeartbeat(m)
 		return
 	}
 	s.mu.Lock()
@@ -170,6 +170,21 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 		return
 	default:
 		s.queueLocked(c, m)
+	}
+	s.mu.Unlock()
+	s.transport.notify()
+}
+
+// answerHeartbeat queues the reply to a heartbeat. It goes before everything else, and between frames that are taken for
+// a slow client already (Socket.group): official clients close a connection whose heartbeat has no reply in 30 seconds.
+func (s *Socket) answerHeartbeat(m *phoenix.Message) {
+	reply := textFrame(func(dst []byte) []byte {
+		return phoenix.AppendReply(dst, s.version, nil, m.Ref, phoenix.TopicPhoenix, "ok", []byte("{}"))
+	})
+	s.mu.Lock()
+	if !s.over {
+		s.backlog += len(reply)
+		s.pulse = append(s.pulse, reply)
 	}
 	s.mu.Unlock()
 	s.transport.notify()
@@ -336,7 +351,7 @@ func (s *Socket) end(how ending) {
 	if s.ownRequests != nil {
 		channels = append(channels, s.ownRequests)
 	}
-	s.urgent, s.dirty = nil, nil
+	s.pulse, s.urgent, s.dirty = nil, nil, nil
 	idle := make([]bool, len(channels))
 	for i, c := range channels {
 		idle[i] = !c.working

@@ -67,6 +67,7 @@ func (s *Server) WebSocket(w http.ResponseWriter, r *http.Request, refuse Refuse
 func (s *Server) serve(h *handshake, t *webSocket, leave func()) {
 	t.socket = s.newSocket(h, t, hub.ViaWebSocket)
 	t.socket.binary = h.version == phoenix.V2
+	t.socket.parts = h.parts
 	if err := s.add(t.socket, nil, leave); err != nil {
 		_ = t.conn.CloseNow()
 		return
@@ -124,29 +125,27 @@ func (t *webSocket) notify() {
 // goroutine of this connection continues.
 func (t *webSocket) Flush(y *writers.Try) {
 	p := borrowPull()
-	defer p.giveBack()
 	for more := true; more; {
-		more = t.socket.next(p)
-		rest, how, err := t.net.try(y, p.join())
+		var b []byte
+		b, more = t.socket.group(p)
+		rest, how, err := t.net.try(y, b)
 		if err != nil {
+			p.giveBack()
 			t.breakConnection()
 			return
 		}
 		if how != allWritten {
-			if len(p.frames) > 1 {
-				rest = bytes.Clone(rest) // p.buf is reused
-			}
-			go t.flushSlowly(rest, how) // it takes over the turn, and the reader waits for its end
+			go t.flushSlowly(p, rest, how) // it takes over the pull and the turn, and the reader waits for its end
 			return
 		}
 		more = more || t.turn.Again()
 	}
+	p.giveBack()
 }
 
-// flushSlowly writes the rest of a flush, and then what has arrived meanwhile. It blocks until the client has taken
-// everything.
-func (t *webSocket) flushSlowly(rest []byte, how writeResult) {
-	p := borrowPull()
+// flushSlowly writes the rest of a group, then what else was pulled, and then what has arrived meanwhile. It blocks
+// until the client has taken everything.
+func (t *webSocket) flushSlowly(p *pull, rest []byte, how writeResult) {
 	defer p.giveBack()
 	write := t.net.send
 	if how == partlyWritten {
@@ -154,8 +153,8 @@ func (t *webSocket) flushSlowly(rest []byte, how writeResult) {
 	}
 	err := write(rest)
 	for more := true; more && err == nil; {
-		more = t.socket.next(p)
-		b := p.join()
+		var b []byte
+		b, more = t.socket.group(p)
 		err = t.net.send(b)
 		more = more || len(b) > 0 || t.turn.Again()
 	}

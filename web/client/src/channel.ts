@@ -3,6 +3,12 @@ import { heals, refusal, DuckwireError } from './errors.js'
 import type { Outbox } from './outbox.js'
 import { framed, snapshot, type Pushed } from './payload.js'
 import type { ChannelLike, PushLike, SocketLike } from './phoenix.js'
+import { patienceFor } from './transports/patience.js'
+
+// How long to wait for replies, in ms. On a slow link they come behind the frame that is under way. A connection that is
+// lost is noticed earlier, and not by these.
+const joinPatience = 120_000
+const replyPatience = 60_000 // and what the push itself needs
 
 /** Joined is the server's reply to a join. Some kinds of channels add members. */
 export interface Joined {
@@ -137,7 +143,7 @@ export class Channel {
   #ask(): void {
     this.#asked = true
     this.phoenix
-      .join()
+      .join(joinPatience)
       .receive('ok', (response) => {
         const answer = response as Joined
         const stays = answer.recovered && isBehind(answer.position, this.#position)
@@ -195,14 +201,19 @@ export class Channel {
    * push, and send it after the next join before those that the outbox repeats.
    */
   async #sendNow(event: string, payload: object): Promise<unknown> {
-    const unavailable = new DuckwireError(`${event} on ${this.topic}: no connection`, 'unavailable')
+    const what = `${event} on ${this.topic}`
+    const unavailable = new DuckwireError(`${what}: no connection`, 'unavailable')
     if (!this.#socket.isConnected() || this.phoenix.state !== 'joined') throw unavailable
+    const size = JSON.stringify(payload).length
+    this.#waiting += size
     try {
-      return await answered(`${event} on ${this.topic}`, this.phoenix.push(event, payload))
+      return await answered(what, this.phoenix.push(event, payload, replyPatience + patienceFor(this.#waiting)))
     } catch (error) {
       if (!(error instanceof DuckwireError && error.code === 'unmatched topic')) throw error
       this.#joinAgain()
       throw unavailable
+    } finally {
+      this.#waiting -= size
     }
   }
 
@@ -210,6 +221,7 @@ export class Channel {
   #joinAgain(): void {
     if (this.phoenix.state === 'joined') this.phoenix.trigger('phx_error', {})
   }
+  #waiting = 0 // bytes that were sent for the outbox and have no reply
 
   /** leave leaves the channel for good. */
   leave(): Promise<void> {

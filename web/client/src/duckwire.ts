@@ -13,7 +13,7 @@ import { renewTokens } from './renewal.js'
 import { defaultStore, type Store } from './store.js'
 import { Tokens, type TokenSource } from './token.js'
 import { climber, padding, type Climber } from './transports/climber.js'
-import { tooLargeCode } from './transports/sse.js'
+import { tooLargeCode } from './transports/posts.js'
 import { Way } from './transports/way.js'
 
 /** DuckwireOptions are options of a {@link Duckwire}. */
@@ -95,6 +95,7 @@ export class Duckwire {
       rungs: chosen,
       webSocket: options.webSocket ?? (globalThis.WebSocket as unknown as TransportClass | undefined),
       ...(options.patience && { patience: options.patience }),
+      heartbeat: (options.socket as { heartbeatIntervalMs?: number } | undefined)?.heartbeatIntervalMs,
       onRung: (rung) => {
         this.#rung = rung
         this.#refusal = undefined
@@ -107,7 +108,6 @@ export class Duckwire {
     this.socket = new Socket(`${base.replace(/^http/, 'ws')}/socket`, {
       reconnectAfterMs: (tries: number) => backoff(tries, 100),
       rejoinAfterMs: (tries: number) => backoff(tries, 500, 10_000),
-      heartbeatIntervalMs: 15_000,
       ...options.socket,
       transport: climb.transport,
     })

@@ -1,10 +1,13 @@
-import { LongPoll } from 'phoenix'
 import { DuckwireError } from '../errors.js'
 import type { Ladder, Rung } from '../ladder.js'
 import { closed, connecting, open, type Closed, type Transport, type TransportClass } from '../phoenix.js'
 import { Malformed, stops, subprotocols, type Tokens } from '../token.js'
+import { Heartbeat, isReply, sendHeartbeat } from './heartbeat.js'
 import { Lifetimes } from './lifetimes.js'
-import { refusedCode, sseTransport } from './sse.js'
+import { Parts, partsQuery } from './parts.js'
+import { LongPollTransport } from './longpoll.js'
+import { refusedCode } from './session.js'
+import { sseTransport } from './sse.js'
 import { Way } from './way.js'
 
 /** ClimberOptions are options of a {@link climber}. */
@@ -17,6 +20,8 @@ export interface ClimberOptions {
   webSocket: TransportClass | undefined
   /** How long to wait for a rung's first response, in ms. */
   patience?: Partial<Record<Rung, number>>
+  /** Interval of heartbeats on a WebSocket, in ms; 15,000 by default. */
+  heartbeat?: number | undefined
   /** Called when a connection is open. */
   onRung: (rung: Rung) => void
   /** Called when the server rejected the token for good, or the application has no more tokens. */
@@ -73,9 +78,9 @@ export function climber(options: ClimberOptions): Climber {
   function begin(rung: Rung, url: string, protocols: string[] | undefined): Transport {
     switch (rung) {
       case 'websocket':
-        return new (options.webSocket as TransportClass)(url, protocols?.map(webSafe))
+        return new (options.webSocket as TransportClass)(`${url}${url.includes('?') ? '&' : '?'}${partsQuery}`, protocols?.map(webSafe))
       case 'longpoll':
-        return new LongPoll(url, protocols)
+        return new LongPollTransport(url, protocols)
       default:
         return new (sseTransport(ways[rung]))(url, protocols)
     }
@@ -100,6 +105,7 @@ export function climber(options: ClimberOptions): Climber {
     #inner: Transport | undefined
     #rung: Rung | undefined
     #opened = 0
+    #heartbeat: Heartbeat | undefined // on a WebSocket
 
     constructor(url: string, protocols?: string | string[]) {
       endpoint = url
@@ -114,11 +120,11 @@ export function climber(options: ClimberOptions): Climber {
       return this.#inner?.bufferedAmount ?? 0
     }
 
-    get skipHeartbeat(): boolean {
-      return this.#inner?.skipHeartbeat ?? false
-    }
+    /** Each rung detects itself that its connection is dead. */
+    readonly skipHeartbeat = true
 
     send(frame: string | ArrayBuffer): void {
+      this.#heartbeat?.sends(frame)
       this.#inner?.send(frame)
     }
 
@@ -232,26 +238,29 @@ export function climber(options: ClimberOptions): Climber {
       return undefined
     }
 
-    /** examine sends a heartbeat on a WebSocket: some proxies let it open but discard its messages. */
+    /**
+     * examine sends a heartbeat on a WebSocket: some proxies let it open but discard its messages. Then it looks at the
+     * connection until the end.
+     */
     #examine(inner: Transport): void {
       const silent = setTimeout(() => {
         ladder.fail('websocket', 'it opens, and carries nothing')
         this.leave('websocket', 'it carries nothing')
       }, wait.websocket)
-      inner.onmessage = (event) => {
+      const heartbeat = new Heartbeat(inner, options.heartbeat ?? heartbeatInterval, () => this.cut())
+      const parts = new Parts()
+      inner.onmessage = ({ data }) => {
         clearTimeout(silent)
-        if (typeof event.data === 'string' && event.data.startsWith(ours)) {
-          ladder.good('websocket')
-          inner.onmessage = (event) => this.onmessage(event)
-        } else this.onmessage(event)
+        const message = parts.take(data)
+        if (heartbeat.heard(message ?? '')) ladder.good('websocket')
+        else if (message !== undefined) this.onmessage({ data: message })
       }
-      const lost = inner.onclose
-      inner.onclose = (event) => {
+      this.#heartbeat = heartbeat
+      this.#stop = () => {
         clearTimeout(silent)
-        lost(event)
+        heartbeat.stop()
       }
-      this.#stop = () => clearTimeout(silent)
-      inner.send(ping)
+      sendHeartbeat(inner)
     }
     #stop = (): void => {}
 
@@ -339,8 +348,7 @@ export function climber(options: ClimberOptions): Climber {
 
 const longEnough = 60_000 // ms
 const late = 'it did not open in time'
-const ours = '[null,"duckwire","phoenix",' // the beginning of the reply
-const ping = `${ours}"heartbeat",{}]`
+const heartbeatInterval = 15_000 // ms
 
 /** webSafe makes standard base64, which the official client uses, valid as a WebSocket's subprotocol. */
 const webSafe = (protocol: string): string => protocol.replace(/\+/g, '-').replace(/\//g, '_')
@@ -364,11 +372,11 @@ function answers(transport: Transport, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), ms)
     transport.onmessage = ({ data }) => {
-      if (typeof data !== 'string' || !data.startsWith(ours)) return
+      if (!isReply(data)) return
       clearTimeout(timer)
       resolve(true)
     }
-    transport.send(ping)
+    sendHeartbeat(transport)
   })
 }
 

@@ -3,10 +3,12 @@ import { takeTurn, Turned } from './turns.js'
 
 /** Patience has the timeouts of an event stream, in ms. */
 export interface Patience {
-  /** Until its first block, including the header. */
+  /** Until the response begins, and then between bytes until its first block is complete. */
   hello: number
   /** Between bytes after that. */
   silence: number
+  /** Called when bytes arrive, also if they complete no block. */
+  onBytes?: () => void
 }
 
 /** NoHello means that a response did not begin in time. The server may have sent it and a proxy may buffer it. */
@@ -64,10 +66,11 @@ export async function* eventStream(
       if (done) return
       const heard = parser.push(decoder.decode(value, { stream: true }))
       begun ||= heard.length > 0
-      if (begun) {
-        clearTimeout(timer)
-        timer = setTimeout(() => cut.abort(new Silence('nothing was heard any longer')), patience.silence)
-      }
+      patience.onBytes?.()
+      clearTimeout(timer)
+      timer = begun
+        ? setTimeout(() => cut.abort(new Silence('nothing was heard any longer')), patience.silence)
+        : setTimeout(() => cut.abort(new NoHello('no answer began in time')), patience.hello)
       yield* heard
     }
   } catch (error) {

@@ -46,7 +46,7 @@ export class Way {
     if (this.#options.pad) query['pad'] = String(this.#options.pad)
     this.#pulse = new Pulse()
     this.#begun = 0
-    return { query, patience: { hello: this.#options.hello ?? 3000, silence: 2500 * this.#heartbeat } }
+    return { query, patience: { hello: this.#options.hello ?? 3000, silence: 2500 * this.#heartbeat, onBytes: () => this.#pulse.bytes() } }
   }
 
   /** sign processes the server's clock in a response's first block and in its heartbeats. */

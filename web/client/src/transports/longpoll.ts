@@ -1,0 +1,73 @@
+import { closed } from '../phoenix.js'
+import { Over } from './posts.js'
+import { refusedCode, SessionTransport } from './session.js'
+
+/** Answer is the server's answer to a poll. Its status is not that of HTTP. */
+interface Answer {
+  status: number
+  token?: string
+  messages?: string[]
+}
+
+/**
+ * LongPollTransport is the long-poll transport of Phoenix. The official client's gives a poll 20 seconds, which a long
+ * message needs on a slow link. This one waits as long as bytes arrive.
+ */
+export class LongPollTransport extends SessionTransport {
+  /** How long the server may send nothing, in ms. It answers an idle poll after 10 seconds. */
+  timeout = 20_000
+  #token = ''
+
+  constructor(url: string, protocols?: string | string[]) {
+    super(url, protocols, 'longpoll')
+  }
+
+  protected session(): Record<string, string> {
+    return this.#token ? { token: this.#token } : {}
+  }
+
+  protected async run(): Promise<void> {
+    try {
+      while (this.readyState !== closed) this.#take(await this.#poll())
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  #take({ status, token, messages }: Answer): void {
+    const isNew = this.#token === ''
+    if (status === 403) throw new Over('forbidden', refusedCode)
+    if (token === undefined || ![200, 204, 410].includes(status)) throw new Over(`the poll was answered with status ${status}`, 1011)
+    if (status === 410 && !isNew) throw new Over('the session is over', 1011)
+    this.#token = token
+    if (status === 410) this.opened()
+    for (const message of messages ?? []) this.deliver(message)
+  }
+
+  /** poll sends one poll and reads the answer. */
+  async #poll(): Promise<Answer> {
+    const late = new AbortController()
+    const signal = AbortSignal.any([this.abort.signal, late.signal])
+    const give = (): ReturnType<typeof setTimeout> => setTimeout(() => late.abort(new Over('the poll was not answered in time', 1006)), this.timeout)
+    let timer = give()
+    try {
+      const response = await this.request(this.session(), { signal, headers: { accept: 'application/json' } })
+      const reader = response.body?.getReader()
+      // Node's fetch loses a response's signal when the request is garbage-collected; then only this ends a read.
+      signal.addEventListener('abort', () => void reader?.cancel(signal.reason).catch(() => {}))
+      const decoder = new TextDecoder()
+      let text = ''
+      for (;;) {
+        this.heard()
+        clearTimeout(timer)
+        timer = give()
+        const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
+        signal.throwIfAborted()
+        if (done) return JSON.parse(text + decoder.decode()) as Answer
+        text += decoder.decode(value, { stream: true })
+      }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
