@@ -73,12 +73,12 @@ func TestSocketPublishes(t *testing.T) {
 	a.want(`["1","1","lobby","phx_reply",{"status":"ok","response":{}}]`)
 	b.send(`["7","7","lobby","phx_join",{"after":"now"}]`)
 	position := joinPosition(t, b.next())
-	b.send(`["7","8","lobby","say",{"id":"m1","text":"hi"}]`)
-	a.want(`[null,null,"lobby","say",{"id":"m1","text":"hi"}]`)
+	b.send(`["7","8","lobby","say",{"_duckwire":{"id":"m1"},"text":"hi"}]`)
+	a.want(`[null,null,"lobby","say",{"text":"hi"}]`)
 	frames := b.next() + b.next()
 	next := strings.Replace(position, ".0", ".1", 1)
 	for _, want := range []string{
-		fmt.Sprintf(`[null,%q,"lobby","say",{"id":"m1","text":"hi"}]`, next),
+		fmt.Sprintf(`[null,%q,"lobby","say",{"text":"hi"}]`, next),
 		fmt.Sprintf(`["7","8","lobby","phx_reply",{"status":"ok","response":{"id":"m1","position":%q}}]`, next),
 	} {
 		if !strings.Contains(frames, want) {

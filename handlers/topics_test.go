@@ -67,7 +67,8 @@ func TestTopicEventsArriveInOrderAndResume(t *testing.T) {
 func TestTopicRepeatedIDIsPublishedOnce(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	first := call[publishedJSON](s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":1}`)
-	second := call[publishedJSON](s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":2}`)
+	second := call[publishedJSON](s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":1}`)
+	s.expect(409, "POST", eventsPath, `{"id":"x","event":"a","payload":2}`)
 	other := call[publishedJSON](
 		s, 200, "POST", eventsPath, `{"id":"x","event":"a","payload":3}`, "Authorization: Bearer "+token(t, "v", "*=*"),
 	)
