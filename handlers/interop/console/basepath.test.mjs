@@ -50,7 +50,7 @@ for (const [name, [settings, header, location]] of Object.entries(ways)) {
     await ada.ask()
     t.let(4)
     await ada.ghostIs(t.text)
-    await until('the end', async () => (await ada.status()).includes('done'))
+    await until('the end', async () => (await ada.status()).startsWith('Complete'))
     await seamless(ada, t.text)
     await ada.use('SSE + POST')
     await ada.state('connected')

@@ -47,7 +47,7 @@ for (const [name, transport] of Object.entries(transports)) {
       channel.on('news', ({ n }) => heard.push(n))
       channel.on('echo', ({ id }) => echoes.push(id))
       function push(id) {
-        channel.push('echo', { id, text: pending.get(id) }).receive('ok', () => pending.delete(id))
+        channel.push('echo', { id, text: pending.get(id), _duckwire: { id } }).receive('ok', () => pending.delete(id))
       }
       await until('the first join', () => channel.state === 'joined')
 

@@ -206,8 +206,8 @@ async function work(t, name, trouble) {
   for (const { heard, handled, recovered, duckwire } of people) {
     await until(`all ${all} edits`, () => heard.length >= all)
     const ids = new Set()
-    const twice = heard.filter(({ id }) => ids.size === ids.add(id).size)
-    assert.deepEqual(twice.map(({ id, position }) => [id, position, duckwire.transport]), [])
+    const twice = heard.filter(({ by, n }) => ids.size === ids.add(`${by}:${n}`).size)
+    assert.deepEqual(twice.map(({ by, n, position }) => [by, n, position, duckwire.transport]), [])
     for (const by of [0, 1, 2]) {
       assert.deepEqual(heard.filter((edit) => edit.by === by).map(({ n }) => n), count(people[by].pushes.length))
     }
