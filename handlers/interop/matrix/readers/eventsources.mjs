@@ -94,7 +94,7 @@ export const eventSources = [
   {
     name: 'event-source-polyfill', // it waits a second at least
     readers: 5,
-    open: byHeaders(polyfill.EventSourcePolyfill, { lastEventIdQueryParameterName: 'after' }),
+    open: byHeaders(polyfill.EventSourcePolyfill),
   },
   { name: 'launchdarkly-eventsource', open: byHeaders(launchdarkly.EventSource, { initialRetryDelayMillis: 1000, jitterRatio: 0.5 }) },
   { name: '@microsoft/fetch-event-source', eager: true, open: microsoft },
