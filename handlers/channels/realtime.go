@@ -148,11 +148,15 @@ func (h *realtimeHandler) broadcast(ctx context.Context, m *socket.Message) erro
 	if b.Event == "" {
 		return errs.Invalid("event", "must be the name of the broadcast")
 	}
-	in := hub.EventInput{Event: eventBroadcast, Payload: m.Payload}
+	if err := refuseDurable(m); err != nil {
+		return err
+	}
+	in := inputOf(m)
 	if !h.config.Broadcast.Self {
 		in.Except = h.c.Client()
 	}
 	out, err := h.c.Publish(h.c.Topic(), in)
+	err = reservedError(err)
 	if err == nil && bool(h.config.Broadcast.Ack) {
 		m.Reply(published{out.ID, out.Position})
 	}

@@ -46,9 +46,13 @@ export class LongPollTransport extends SessionTransport {
 
   /** poll sends one poll and reads the answer. */
   async #poll(): Promise<Answer> {
-    const late = new AbortController()
-    const signal = AbortSignal.any([this.abort.signal, late.signal])
-    const give = (): ReturnType<typeof setTimeout> => setTimeout(() => late.abort(new Over('the poll was not answered in time', 1006)), this.timeout)
+    // not AbortSignal.any, which Node.js 20 may collect before it is aborted
+    const cut = new AbortController()
+    const { signal } = cut
+    const closing = (): void => cut.abort(this.abort.signal.reason)
+    this.abort.signal.addEventListener('abort', closing)
+    if (this.abort.signal.aborted) closing()
+    const give = (): ReturnType<typeof setTimeout> => setTimeout(() => cut.abort(new Over('the poll was not answered in time', 1006)), this.timeout)
     let timer = give()
     try {
       const response = await this.request(this.session(), { signal, headers: { accept: 'application/json' } })
@@ -68,6 +72,7 @@ export class LongPollTransport extends SessionTransport {
       }
     } finally {
       clearTimeout(timer)
+      this.abort.signal.removeEventListener('abort', closing)
     }
   }
 }
