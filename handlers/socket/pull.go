@@ -77,8 +77,12 @@ func (s *Socket) group(p *pull) (b []byte, more bool) {
 	if p.taken == len(p.frames) {
 		p.more = s.next(p)
 	}
-	pulse := s.takePulse()
-	if rest := p.frames[p.taken:]; len(pulse) == 0 && len(rest) > 0 && !s.inParts(rest[0]) &&
+	rest := p.frames[p.taken:]
+	var pulse []frame
+	if bytesOf(rest) > pullBytes { // else the order is kept
+		pulse = s.takePulse()
+	}
+	if len(pulse) == 0 && len(rest) > 0 && !s.inParts(rest[0]) &&
 		(len(rest) == 1 || len(rest[0]) >= pullBytes) {
 		p.taken++
 		return rest[0], p.isMore() // without a copy; other readers share it
@@ -121,31 +125,55 @@ func (p *pull) appendPart(f frame) {
 	}
 }
 
+// bytesOf returns the size of frames.
+func bytesOf(frames []frame) (n int) {
+	for _, f := range frames {
+		n += len(f)
+	}
+	return n
+}
+
 // takePulse removes and returns the replies to heartbeats.
 func (s *Socket) takePulse() []frame {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	frames := s.pulse
-	for _, f := range frames {
-		s.reduceBacklogLocked(len(f))
-	}
-	s.pulse = nil
+	frames := s.takePulseLocked()
+	s.reduceBacklogLocked(bytesOf(frames))
 	return frames
 }
 
-// takeUrgentLocked moves the first lane to p. s.mu is held.
+func (s *Socket) takePulseLocked() (pulse []frame) {
+	if len(s.pulse) == 0 {
+		return nil
+	}
+	var others []frame
+	for i, f := range s.urgent {
+		if len(s.pulse) > 0 && s.pulse[0] == i {
+			pulse, s.pulse = append(pulse, f), s.pulse[1:]
+		} else {
+			others = append(others, f)
+		}
+	}
+	s.urgent, s.pulse = others, nil
+	return pulse
+}
+
+// takeUrgentLocked moves the first lane to p, in order unless a reply to a heartbeat would wait for long. s.mu is held.
 func (s *Socket) takeUrgentLocked(p *pull) {
-	if s.urgent == nil && s.pulse == nil {
+	if s.urgent == nil {
 		return
 	}
-	size := p.bytes
-	for _, lane := range [...][]frame{s.pulse, s.urgent} {
-		for _, f := range lane {
+	before := p.bytes
+	if bytesOf(s.urgent) > pullBytes {
+		for _, f := range s.takePulseLocked() {
 			p.add(f)
 		}
 	}
-	s.pulse, s.urgent = nil, nil
-	s.reduceBacklogLocked(p.bytes - size)
+	for _, f := range s.urgent {
+		p.add(f)
+	}
+	s.urgent, s.pulse = nil, nil
+	s.reduceBacklogLocked(p.bytes - before)
 }
 
 // takeDirtyLocked removes and returns the next feed that has data, or nil. s.mu is held.

@@ -33,7 +33,7 @@ type Socket struct {
 	mu             sync.Mutex
 	channels       []*Channel
 	ownRequests    *Channel // the channel of the topic phoenix, for requests to the socket itself; nil: not used yet
-	pulse          []frame  // replies to heartbeats, which go before both lanes
+	pulse          []int    // indexes in urgent of the replies to heartbeats
 	urgent         []frame  // the first lane
 	dirty          []*feed  // the second lane: feeds with data
 	backlog        int      // bytes in the first lane and in the channels' inboxes
@@ -175,17 +175,15 @@ func (s *Socket) dispatch(m *phoenix.Message) {
 	s.transport.notify()
 }
 
-// answerHeartbeat queues the reply to a heartbeat. It goes before everything else, and between frames that are taken for
-// a slow client already (Socket.group): official clients close a connection whose heartbeat has no reply in 30 seconds.
+// answerHeartbeat queues the reply to a heartbeat. For a slow client it goes before what waits, and between frames that
+// are taken already (Socket.group): official clients close a connection whose heartbeat has no reply in 30 seconds.
 func (s *Socket) answerHeartbeat(m *phoenix.Message) {
 	reply := textFrame(func(dst []byte) []byte {
 		return phoenix.AppendReply(dst, s.version, nil, m.Ref, phoenix.TopicPhoenix, "ok", []byte("{}"))
 	})
 	s.mu.Lock()
-	if !s.over {
-		s.backlog += len(reply)
-		s.pulse = append(s.pulse, reply)
-	}
+	s.pulse = append(s.pulse, len(s.urgent))
+	s.postLocked(reply)
 	s.mu.Unlock()
 	s.transport.notify()
 }
@@ -351,7 +349,7 @@ func (s *Socket) end(how ending) {
 	if s.ownRequests != nil {
 		channels = append(channels, s.ownRequests)
 	}
-	s.pulse, s.urgent, s.dirty = nil, nil, nil
+	s.urgent, s.pulse, s.dirty = nil, nil, nil
 	idle := make([]bool, len(channels))
 	for i, c := range channels {
 		idle[i] = !c.working
