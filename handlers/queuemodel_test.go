@@ -141,7 +141,8 @@ type modelVisitor struct {
 	*modelQueue
 	rnd      *rand.Rand
 	position string // of the last frame; "": none
-	at       uint64 // its offset in the queue
+	offset   uint64 // its offset in the queue
+	at       uint64 // what the present feed has sent; it may be less, after a join from the oldest message
 	done     bool
 
 	conn *websocket.Conn
@@ -217,7 +218,7 @@ func (v *modelVisitor) sendJoin() {
 	case n == 0 && !v.closed.Load():
 		f.positions, params = false, `{}`
 	case n > 1 && v.position != "":
-		f.last, params = v.at, fmt.Sprintf(`{"after":%q}`, v.position)
+		f.last, params = v.offset, fmt.Sprintf(`{"after":%q}`, v.position)
 	}
 	v.join[f.ref] = f
 	v.joins.Add(1)
@@ -310,7 +311,7 @@ func (v *modelVisitor) message(joinRef, ref *string, event string, payload json.
 		v.t.Errorf("%s: message %d comes behind %d; acknowledged through %d, expired through %d", v.user, p.Offset, f.last,
 			asked, f.expired)
 	}
-	f.last, v.at = p.Offset, p.Offset
+	f.last, v.at, v.offset = p.Offset, p.Offset, p.Offset
 	v.delivered.Add(1)
 	if !f.positions {
 		v.position = m.Position // of the queue alone
