@@ -69,12 +69,15 @@ func digest(name string, payload []byte) string {
 // idUse is the use of an id within one request.
 type idUse struct{ user, id string }
 
-// idsOfRequest remembers what the ids of one request are bound to.
+// idsOfRequest remembers what the ids of one request are bound to. Its zero value is ready to use.
 type idsOfRequest map[idUse]string
 
 // use binds an id, and reports whether it was free or has the same content.
-func (ids idsOfRequest) use(id idUse, digest string) bool {
-	earlier, used := ids[id]
-	ids[id] = digest
+func (ids *idsOfRequest) use(id idUse, digest string) bool {
+	if *ids == nil {
+		*ids = make(idsOfRequest)
+	}
+	earlier, used := (*ids)[id]
+	(*ids)[id] = digest
 	return !used || earlier == digest
 }

@@ -63,7 +63,7 @@ func (h *Hub) Enqueue(sender string, messages []MessageInput) ([]Queued, error) 
 	now := time.Now()
 	stored := make([]StoredMessage, len(messages))
 	field := func(i int) string { return messageField(i, len(messages)) }
-	ids := make(idsOfRequest)
+	var ids idsOfRequest
 	for i := range messages {
 		if err := validMessage(fieldPrefix(field(i))+"event", messages[i].Event); err != nil {
 			return nil, err

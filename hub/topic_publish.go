@@ -54,7 +54,7 @@ func (h *Hub) CheckEvents(events []EventInput) error {
 			Kind: errs.ErrTooLarge, Name: "events in one request (batch_events)", Limit: int64(limit),
 		}
 	}
-	ids := make(idsOfRequest)
+	var ids idsOfRequest
 	for i := range events {
 		in, field := &events[i], eventField(i, len(events))
 		if err := in.check(field, &h.limits); err != nil {

@@ -201,18 +201,18 @@ func (c *Channel) topicFrame(item *log.Item, t *topicSource) frame {
 		return c.eventFrame(ev.Name, ev.Payload(), t.vectorRefAt(at))
 	}
 	asText := ev.Bytes != nil && !c.positions && !c.socket.binary
-	ref := c.topicRef(at)
 	if c.topic != t.reader.Topic() || c.socket.version != phoenix.V2 || asText || len(c.places.Streams) > 0 {
-		return c.broadcastFrame(ev, ref)
+		return c.broadcastFrame(ev, c.topicRef(at))
 	}
 	slot := formatFrame
 	if c.positions {
 		slot = formatFrameAt
 	}
 	if b := item.Get(slot); b != nil {
+		c.reached(at)
 		return b
 	}
-	f := c.broadcastFrame(ev, ref)
+	f := c.broadcastFrame(ev, c.topicRef(at))
 	item.Put(slot, f)
 	return f
 }

@@ -13,13 +13,19 @@ func (c *Channel) placesRef() []byte {
 	return append(c.places.Append([]byte{'"'}), '"')
 }
 
-// topicRef notes that the client gets an event at a position in the topic, and returns its ref. An event without a
-// position has none.
+// reached notes that the client gets an event at a position in the topic; zero: the event has none.
+func (c *Channel) reached(at log.Position) {
+	if at.Epoch != "" {
+		c.places.Topic = at
+	}
+}
+
+// topicRef is reached, and returns the event's ref. An event without a position has none.
 func (c *Channel) topicRef(at log.Position) []byte {
 	if at.Epoch == "" {
 		return nil
 	}
-	c.places.Topic = at
+	c.reached(at)
 	return c.placesRef()
 }
 
