@@ -45,8 +45,8 @@ type opened struct {
 	revoked, disconnected string
 }
 
-// openAll opens one connection of each kind. It repeats end for those that may not have begun when it was called.
-func (s *testServer) openAll(tok string, end func()) []opened {
+// openAll opens one connection of each kind.
+func (s *testServer) openAll(tok string) []opened {
 	s.t.Helper()
 	var all []opened
 	for name, open := range openSockets {
@@ -81,7 +81,7 @@ func (s *testServer) openAll(tok string, end func()) []opened {
 		_, err := io.ReadAll(text.Body)
 		return fmt.Sprint(errors.Is(err, io.ErrUnexpectedEOF))
 	}, "true", "true"})
-	return append(all, s.waitFor(tok, end), s.upload(tok))
+	return append(all, s.waitFor(tok), s.upload(tok))
 }
 
 // live sends a GET whose body is not checked, because the tests' client would wait for its end.
@@ -107,7 +107,8 @@ func lastLine(t testing.TB, resp *http.Response) func() string {
 }
 
 // waitFor requests messages, and waits for some that never arrive.
-func (s *testServer) waitFor(tok string, end func()) opened {
+func (s *testServer) waitFor(tok string) opened {
+	s.t.Helper()
 	done := make(chan string, 1)
 	r := s.request("GET", messagesPath+"?wait=60", "", bearer(tok))
 	go func() {
@@ -119,16 +120,8 @@ func (s *testServer) waitFor(tok string, end func()) opened {
 		resp.Body.Close()
 		done <- fmt.Sprint(resp.StatusCode)
 	}()
-	return opened{"a wait for messages", func() string {
-		for {
-			select {
-			case got := <-done:
-				return got
-			case <-time.After(50 * time.Millisecond):
-				end()
-			}
-		}
-	}, "200", "200"}
+	hubtest.Until(s.t, "the wait's beginning", func() bool { return s.hub.Stats().Sessions[hub.ViaWait] > 0 })
+	return opened{"a wait for messages", func() string { return <-done }, "200", "200"}
 }
 
 // upload uploads a stream that does not end.
@@ -173,12 +166,8 @@ func TestRevokeAUser(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	old, bob := issued(t, "ada", "1", -time.Hour), s.dialSocket(issued(t, "bob", "2", -time.Hour))
 	before := time.Now()
-	var got revocationJSON
-	revoke := func() {
-		got = call[revocationJSON](s, 201, "POST", "/v1/revocations", `{"user":"ada"}`, as(t, "admin", "user:ada=admin"))
-	}
-	all := s.openAll(old, revoke)
-	revoke()
+	all := s.openAll(old)
+	got := call[revocationJSON](s, 201, "POST", "/v1/revocations", `{"user":"ada"}`, as(t, "admin", "user:ada=admin"))
 	if n := got.Disconnected; n != len(all) && n != len(all)-1 || got.User != "ada" || got.Issued.Before(before) ||
 		got.Until.Sub(got.Issued) != 30*24*time.Hour {
 		t.Errorf("%+v", got)
@@ -296,12 +285,10 @@ func TestRevocationsAtTheirLimits(t *testing.T) {
 func TestDisconnectAUser(t *testing.T) {
 	s := startServer(t, nil, hub.Limits{}, nil)
 	tok := issued(t, "ada", "1", 0)
-	disconnect := func() int {
-		admin := as(t, "admin", "user:ada=admin")
-		return call[struct{ Disconnected int }](s, 200, "POST", "/v1/users/ada/disconnect", "", admin).Disconnected
-	}
-	all, bob := s.openAll(tok, func() { disconnect() }), s.dialSocket(token(t, "bob", "*=*"))
-	if n := disconnect(); n != len(all) && n != len(all)-1 {
+	all, bob := s.openAll(tok), s.dialSocket(token(t, "bob", "*=*"))
+	admin := as(t, "admin", "user:ada=admin")
+	got := call[struct{ Disconnected int }](s, 200, "POST", "/v1/users/ada/disconnect", "", admin)
+	if n := got.Disconnected; n != len(all) && n != len(all)-1 {
 		t.Errorf("%d of %d", n, len(all))
 	}
 	for _, o := range all {
