@@ -4,6 +4,8 @@
 package hubtest
 
 import (
+	"runtime/pprof"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,7 +20,7 @@ func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(Hung); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("it hangs: %v were not enough for %s", Hung, what)
+			Hangs(t, what)
 		}
 	}
 }
@@ -33,9 +35,18 @@ func Recv[T any](t testing.TB, what string, from <-chan T) T {
 		}
 		return v
 	case <-time.After(Hung):
-		t.Fatalf("it hangs: %v were not enough for %s", Hung, what)
+		Hangs(t, what)
 	}
 	panic("unreachable")
+}
+
+// Hangs fails a test that has waited Hung for what. It logs what all goroutines are doing.
+func Hangs(t testing.TB, what string) {
+	t.Helper()
+	var stacks strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // equal stacks once, with their number
+	t.Logf("the goroutines:\n%s", stacks.String())
+	t.Fatalf("it hangs: %v were not enough for %s", Hung, what)
 }
 
 // Full skips a test in the quick run (go test -short, make test), and says what the test needs, such as "redis-server"
