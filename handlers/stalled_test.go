@@ -111,7 +111,7 @@ func (s *testServer) dial(path string) net.Conn {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
-	_ = conn.(*net.TCPConn).SetReadBuffer(8 << 10)
+	_ = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 	fmt.Fprintf(
 		conn, "GET %s HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nAuthorization: Bearer %s\r\n\r\n", path,
 		token(s.t, "u", "*=*"),

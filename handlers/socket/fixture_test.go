@@ -274,7 +274,7 @@ func (s *testServer) dialRaw(query string) *raw {
 	}
 	s.t.Cleanup(func() { conn.Close() })
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetReadBuffer(8 << 10)
+		_ = tcp.SetReadBuffer(64 << 10)
 	}
 	fmt.Fprintf(conn, "GET /websocket?vsn=2.0.0&%s HTTP/1.1\r\nHost: x\r\n"+
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
