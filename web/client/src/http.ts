@@ -1,4 +1,4 @@
-import { timed } from './backoff.js'
+import { timed } from './limit.js'
 import { DuckwireError } from './errors.js'
 import type { Tokens } from './token.js'
 

@@ -1,3 +1,4 @@
+import { Limit } from '../limit.js'
 import { Parser, type Heard } from './parser.js'
 import { takeTurn, Turned } from './turns.js'
 
@@ -45,40 +46,29 @@ export async function* eventStream(
   signal: AbortSignal,
 ): AsyncGenerator<Heard, void, undefined> {
   const turn = await takeTurn(origin, signal)
-  const cut = new AbortController()
-  turn.onWanted(() => cut.abort(new Turned('another page has its turn')))
-  const closed = (): void => cut.abort(signal.reason)
-  signal.addEventListener('abort', closed)
-  if (signal.aborted) closed()
-  let timer = setTimeout(() => cut.abort(new NoHello('no answer began in time')), patience.hello)
+  const limit = new Limit(signal)
+  turn.onWanted(() => limit.abort(new Turned('another page has its turn')))
+  const noHello = (): Error => new NoHello('no answer began in time')
+  limit.within(patience.hello, noHello)
   try {
-    const response = await request(cut.signal)
+    const response = await request(limit.signal)
     if (response.status !== 200 || !response.body || !isEventStream(response)) throw new Status(response, await response.text())
     const decoder = new TextDecoder()
     const parser = new Parser()
     let begun = false
-    const reader = response.body.getReader()
-    // Node's fetch loses a response's signal when the request is garbage-collected; then only this ends a read.
-    cut.signal.addEventListener('abort', () => void reader.cancel(cut.signal.reason).catch(() => {}))
-    for (;;) {
-      const { done, value } = await reader.read()
-      cut.signal.throwIfAborted()
-      if (done) return
-      const heard = parser.push(decoder.decode(value, { stream: true }))
+    for await (const bytes of limit.read(response.body)) {
+      const heard = parser.push(decoder.decode(bytes, { stream: true }))
       begun ||= heard.length > 0
       patience.onBytes?.()
-      clearTimeout(timer)
-      timer = begun
-        ? setTimeout(() => cut.abort(new Silence('nothing was heard any longer')), patience.silence)
-        : setTimeout(() => cut.abort(new NoHello('no answer began in time')), patience.hello)
+      if (begun) limit.within(patience.silence, () => new Silence('nothing was heard any longer'))
+      else limit.within(patience.hello, noHello)
       yield* heard
     }
   } catch (error) {
-    throw cut.signal.aborted ? cut.signal.reason : error
+    throw limit.signal.aborted ? limit.signal.reason : error
   } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', closed)
-    cut.abort()
+    limit.end()
+    limit.abort()
     turn.release()
   }
 }

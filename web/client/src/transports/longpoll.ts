@@ -1,3 +1,4 @@
+import { Limit } from '../limit.js'
 import { closed } from '../phoenix.js'
 import { Over } from './posts.js'
 import { refusedCode, SessionTransport } from './session.js'
@@ -46,33 +47,23 @@ export class LongPollTransport extends SessionTransport {
 
   /** poll sends one poll and reads the answer. */
   async #poll(): Promise<Answer> {
-    // not AbortSignal.any, which Node.js 20 may collect before it is aborted
-    const cut = new AbortController()
-    const { signal } = cut
-    const closing = (): void => cut.abort(this.abort.signal.reason)
-    this.abort.signal.addEventListener('abort', closing)
-    if (this.abort.signal.aborted) closing()
-    const give = (): ReturnType<typeof setTimeout> => setTimeout(() => cut.abort(new Over('the poll was not answered in time', 1006)), this.timeout)
-    let timer = give()
+    const limit = new Limit(this.abort.signal)
+    const late = (): Error => new Over('the poll was not answered in time', 1006)
+    limit.within(this.timeout, late)
     try {
-      const response = await this.request(this.session(), { signal, headers: { accept: 'application/json' } })
-      const reader = response.body?.getReader()
-      // Node's fetch loses a response's signal when the request is garbage-collected; then only this ends a read.
-      signal.addEventListener('abort', () => void reader?.cancel(signal.reason).catch(() => {}))
+      const response = await this.request(this.session(), { signal: limit.signal, headers: { accept: 'application/json' } })
+      this.heard()
+      limit.within(this.timeout, late)
       const decoder = new TextDecoder()
       let text = ''
-      for (;;) {
+      for await (const bytes of response.body ? limit.read(response.body) : []) {
         this.heard()
-        clearTimeout(timer)
-        timer = give()
-        const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
-        signal.throwIfAborted()
-        if (done) return JSON.parse(text + decoder.decode()) as Answer
-        text += decoder.decode(value, { stream: true })
+        limit.within(this.timeout, late)
+        text += decoder.decode(bytes, { stream: true })
       }
+      return JSON.parse(text + decoder.decode()) as Answer
     } finally {
-      clearTimeout(timer)
-      this.abort.signal.removeEventListener('abort', closing)
+      limit.end()
     }
   }
 }

@@ -1,4 +1,5 @@
-import { backoff, sleep, timed } from '../backoff.js'
+import { backoff, sleep } from '../backoff.js'
+import { timed } from '../limit.js'
 import { patienceFor } from './patience.js'
 
 const longestWait = 2000 // between two attempts, in ms

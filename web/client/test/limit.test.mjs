@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { after, before, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { timed } from '../dist/backoff.js'
+import { timed } from '../dist/limit.js'
 import { hung, within } from './lib/client.mjs'
 
 setFlagsFromString('--expose-gc')
