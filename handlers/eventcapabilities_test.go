@@ -120,7 +120,7 @@ func TestVocabulariesHaveTheCommands(t *testing.T) {
 	}
 	for _, topic := range handlerTopics {
 		if commands := table.Routes.Find(topic).Events.Commands; commands != nil {
-			registered[topic] = slices.Sorted(slices.Values(commands))
+			registered[topic] = slices.Sorted(maps.Keys(commands))
 		}
 	}
 	if !maps.EqualFunc(handled, registered, slices.Equal) {

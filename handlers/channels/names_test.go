@@ -2,11 +2,13 @@ package channels_test
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/duckwire/duckwire/handlers/channels"
+	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 )
 
@@ -16,38 +18,45 @@ var named = []string{
 	"status:c1", "user:ada",
 }
 
-// TestMisspeltCommandReachesNobody: a name similar to a command is refused with the right name, and nobody gets it.
-func TestMisspeltCommandReachesNobody(t *testing.T) {
+// twoClients runs a test on each topic, with two clients that have joined it, and the names of its events.
+func twoClients(t *testing.T, topics []string, test func(t *testing.T, topic string, ada, other *client, events *socket.Vocabulary)) {
 	s := start(t, nil)
 	table := channels.NewTable(s.hub, slog.New(slog.DiscardHandler), nil)
-	for _, topic := range named {
+	for _, topic := range topics {
 		t.Run(topic, func(t *testing.T) {
 			ada, other := s.dial("ada"), s.dial("ada")
 			ada.t, other.t = t, t
 			ada.join(topic, `{}`)
 			other.join(topic, `{}`)
-			commands := table.Routes.Find(topic).Events.Commands
-			for _, command := range commands {
-				for _, wrong := range misspellings(command) {
-					if slices.Contains(commands, wrong) {
-						continue
-					}
-					status, response := ada.ask(topic, wrong, `{"code":"secret"}`)
-					detail, _ := response["detail"].(string)
-					if status != "error" || response["reason"] != "invalid" || response["field"] != "event" ||
-						!strings.Contains(detail, command) && !slices.ContainsFunc(commands, func(c string) bool {
-							return strings.Contains(detail, c) // another one is as similar
-						}) {
-						t.Errorf("%s: %s %v", wrong, status, response)
-					}
-				}
-			}
-			ada.ok(topic, "task_created", `{}`)
-			if m := next(other, "status_update", "error"); m.Event != "task_created" {
-				t.Errorf("the other client got %s %s", m.Event, m.Payload)
-			}
+			test(t, topic, ada, other, &table.Routes.Find(topic).Events)
 		})
 	}
+}
+
+// TestMisspeltCommandReachesNobody: a name similar to a command is refused with the right name, and nobody gets it.
+func TestMisspeltCommandReachesNobody(t *testing.T) {
+	twoClients(t, named, func(t *testing.T, topic string, ada, other *client, events *socket.Vocabulary) {
+		commands := slices.Collect(maps.Keys(events.Commands))
+		for _, command := range commands {
+			for _, wrong := range misspellings(command) {
+				if slices.Contains(commands, wrong) {
+					continue
+				}
+				status, response := ada.ask(topic, wrong, `{"code":"secret"}`)
+				detail, _ := response["detail"].(string)
+				if status != "error" || response["reason"] != "invalid" || response["field"] != "event" ||
+					!strings.Contains(detail, command) && !slices.ContainsFunc(commands, func(c string) bool {
+						return strings.Contains(detail, c) // another one is as similar
+					}) {
+					t.Errorf("%s: %s %v", wrong, status, response)
+				}
+			}
+		}
+		ada.ok(topic, "task_created", `{}`)
+		if m := next(other, "status_update", "error"); m.Event != "task_created" {
+			t.Errorf("the other client got %s %s", m.Event, m.Payload)
+		}
+	})
 }
 
 // misspellings returns names that differ from a command in one letter, in case, or in separators.
@@ -72,54 +81,37 @@ func next(c *client, skipped ...string) message {
 
 // TestServersEventsCannotBePublished: what a channel sends itself is refused on its sockets, with the reason.
 func TestServersEventsCannotBePublished(t *testing.T) {
-	s := start(t, nil)
-	table := channels.NewTable(s.hub, slog.New(slog.DiscardHandler), nil)
-	for _, topic := range append(named, "room:1") {
-		t.Run(topic, func(t *testing.T) {
-			ada, other := s.dial("ada"), s.dial("ada")
-			ada.t, other.t = t, t
-			ada.join(topic, `{}`)
-			other.join(topic, `{}`)
-			events := table.Routes.Find(topic).Events
-			for _, name := range append(slices.Clone(events.Sent), "phx_reply", "phx_x", "presence_state", "chan_reply_1") {
-				if slices.Contains(events.Commands, name) {
-					continue
-				}
-				status, response := ada.ask(topic, name, `{}`)
-				if status != "error" || response["reason"] != "invalid" || response["field"] != "event" {
-					t.Errorf("%s: %s %v", name, status, response)
-				}
+	topics := append(slices.Clone(named), "room:1")
+	twoClients(t, topics, func(t *testing.T, topic string, ada, other *client, events *socket.Vocabulary) {
+		for _, name := range append(slices.Clone(events.Sent), "phx_reply", "phx_x", "presence_state", "chan_reply_1") {
+			if _, command := events.Commands[name]; command {
+				continue
 			}
-			ada.ok(topic, "e", `{}`)
-			if m := next(other, "status_update", "error"); m.Event != "e" {
-				t.Errorf("the other client got %s %s", m.Event, m.Payload)
+			status, response := ada.ask(topic, name, `{}`)
+			if status != "error" || response["reason"] != "invalid" || response["field"] != "event" {
+				t.Errorf("%s: %s %v", name, status, response)
 			}
-		})
-	}
+		}
+		ada.ok(topic, "e", `{}`)
+		if m := next(other, "status_update", "error"); m.Event != "e" {
+			t.Errorf("the other client got %s %s", m.Event, m.Payload)
+		}
+	})
 }
 
 // TestCommandsAreHandled: every command of the lists is one: no client gets it as an event.
 func TestCommandsAreHandled(t *testing.T) {
-	s := start(t, nil)
-	table := channels.NewTable(s.hub, slog.New(slog.DiscardHandler), nil)
-	for _, topic := range named {
-		t.Run(topic, func(t *testing.T) {
-			ada, other := s.dial("ada"), s.dial("ada")
-			ada.t, other.t = t, t
-			ada.join(topic, `{}`)
-			other.join(topic, `{}`)
-			events := table.Routes.Find(topic).Events
-			for _, command := range events.Commands {
-				ada.reply(ada.send(topic, command, `{}`))
+	twoClients(t, named, func(t *testing.T, topic string, ada, other *client, events *socket.Vocabulary) {
+		for command := range events.Commands {
+			ada.reply(ada.send(topic, command, `{}`))
+		}
+		ada.ok(topic, "e", `{}`)
+		for m := other.next(); m.Event != "e"; m = other.next() {
+			if _, command := events.Commands[m.Event]; command && !slices.Contains(events.Sent, m.Event) {
+				t.Errorf("%s was published", m.Event)
 			}
-			ada.ok(topic, "e", `{}`)
-			for m := other.next(); m.Event != "e"; m = other.next() {
-				if slices.Contains(events.Commands, m.Event) && !slices.Contains(events.Sent, m.Event) {
-					t.Errorf("%s was published", m.Event)
-				}
-			}
-		})
-	}
+		}
+	})
 }
 
 // TestStreamNamesTheCommand: also on a channel without events of clients, a misspelt command is told the right one.

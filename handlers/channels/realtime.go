@@ -13,7 +13,6 @@ import (
 	"github.com/duckwire/duckwire/hub/jsonw"
 	"github.com/duckwire/duckwire/hub/log"
 	"github.com/duckwire/duckwire/hub/rights"
-	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // realtime is the kind of realtime:*, the topics of Supabase's clients (github.com/supabase/realtime,
@@ -109,17 +108,6 @@ func (h *realtimeHandler) subscribe() error {
 	}
 	h.replayed = tail
 	return h.c.SubscribeFrom(h.c.Topic(), from)
-}
-
-// Rate implements socket.Rated.
-func (h *realtimeHandler) Rate(m *socket.Message) ratelimit.Kind {
-	switch m.Event {
-	case eventBroadcast:
-		return ratelimit.Events
-	case eventPresence:
-		return ratelimit.Cursors
-	}
-	return h.publisher.Rate(m)
 }
 
 // Handle implements socket.Handler.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // The names of each kind's events. A name that is in neither list is an event of clients, which the kind publishes.
@@ -20,9 +21,20 @@ var announced = []string{
 }
 
 var codeVocabulary = socket.Vocabulary{
-	Commands: []string{
-		"request_completion", "complete", "generate", "refactor", "request_analysis", "analyze", "cancel",
-		"cancel_completion", "cancel_analysis", "get_status", "cursor_position", "code_change", "activity",
+	Commands: map[string]ratelimit.Kind{
+		"request_completion": ratelimit.Heavy,
+		"complete":           ratelimit.Heavy,
+		"generate":           ratelimit.Heavy,
+		"refactor":           ratelimit.Heavy,
+		"request_analysis":   ratelimit.Heavy,
+		"analyze":            ratelimit.Heavy,
+		"cursor_position":    ratelimit.Cursors,
+		"activity":           ratelimit.Cursors,
+		"cancel":             ratelimit.Events,
+		"cancel_completion":  ratelimit.Events,
+		"cancel_analysis":    ratelimit.Events,
+		"get_status":         ratelimit.Events,
+		"code_change":        ratelimit.Events,
 	},
 	Sent: slices.Concat(announced, []string{
 		"generation_complete", "generation_error", "refactor_complete", "refactor_error", "cursor_update", "code_updated",
@@ -30,14 +42,26 @@ var codeVocabulary = socket.Vocabulary{
 }
 
 var analysisVocabulary = socket.Vocabulary{
-	Commands: []string{"start_analysis", "analyze", "cancel_analysis", "cancel", "get_status"},
-	Sent:     announced,
+	Commands: map[string]ratelimit.Kind{
+		"start_analysis":  ratelimit.Heavy,
+		"analyze":         ratelimit.Heavy,
+		"cancel_analysis": ratelimit.Events,
+		"cancel":          ratelimit.Events,
+		"get_status":      ratelimit.Events,
+	},
+	Sent: announced,
 }
 
 var conversationVocabulary = socket.Vocabulary{
-	Commands: []string{
-		"message", "follow", "cancel_processing", "get_history", "new_conversation", "set_context", "set_llm_preference",
-		"typing",
+	Commands: map[string]ratelimit.Kind{
+		"message":            ratelimit.Heavy,
+		"typing":             ratelimit.Cursors,
+		"follow":             ratelimit.Events,
+		"cancel_processing":  ratelimit.Events,
+		"get_history":        ratelimit.Events,
+		"new_conversation":   ratelimit.Events,
+		"set_context":        ratelimit.Events,
+		"set_llm_preference": ratelimit.Events,
 	},
 	Sent: []string{
 		eventQuestion, eventResponse, "response_chunk", "response_delta", "thinking", "history", "typing", eventError,
@@ -46,28 +70,44 @@ var conversationVocabulary = socket.Vocabulary{
 }
 
 var statusVocabulary = socket.Vocabulary{
-	Commands: []string{
-		"subscribe_categories", "unsubscribe_categories", "update_subscription", "get_subscriptions",
-		"get_available_categories", statusEvent,
+	Commands: map[string]ratelimit.Kind{
+		"subscribe_categories":     ratelimit.Events,
+		"unsubscribe_categories":   ratelimit.Events,
+		"update_subscription":      ratelimit.Events,
+		"get_subscriptions":        ratelimit.Events,
+		"get_available_categories": ratelimit.Events,
+		statusEvent:                ratelimit.Events,
 	},
 }
 
 var userVocabulary = socket.Vocabulary{
-	Commands: []string{eventAck},
-	Sent:     []string{socket.MessageEvent, hub.ExpiredEvent, hub.ResultEvent},
+	Commands: map[string]ratelimit.Kind{
+		eventAck: ratelimit.Events,
+	},
+	Sent: []string{socket.MessageEvent, hub.ExpiredEvent, hub.ResultEvent},
 }
 
 var streamVocabulary = socket.Vocabulary{
-	Commands: []string{"cancel", "get_status"},
-	Sent:     []string{hub.ChunkName, hub.DeltaName, hub.WholeName, hub.EndName},
+	Commands: map[string]ratelimit.Kind{
+		"cancel":     ratelimit.Events,
+		"get_status": ratelimit.Events,
+	},
+	Sent: []string{hub.ChunkName, hub.DeltaName, hub.WholeName, hub.EndName},
 }
 
 var realtimeVocabulary = socket.Vocabulary{
-	Commands: []string{eventBroadcast, eventPresence, "postgres_changes"},
-	Sent:     []string{"system"},
+	Commands: map[string]ratelimit.Kind{
+		eventPresence:      ratelimit.Cursors,
+		eventBroadcast:     ratelimit.Events,
+		"postgres_changes": ratelimit.Events,
+	},
+	Sent: []string{"system"},
 }
 
 var yjsVocabulary = socket.Vocabulary{
-	Commands: []string{eventYjs, eventYjsSync},
-	Sent:     []string{yjsState},
+	Commands: map[string]ratelimit.Kind{
+		eventYjs:     ratelimit.Events,
+		eventYjsSync: ratelimit.Events,
+	},
+	Sent: []string{yjsState},
 }

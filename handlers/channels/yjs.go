@@ -87,17 +87,17 @@ func (h *yjsHandler) Left() {
 }
 
 // Rate implements socket.Rated. What a client sends on of others' awareness does not count as its own cursor.
-func (h *yjsHandler) Rate(m *socket.Message) ratelimit.Kind {
+func (h *yjsHandler) Rate(m *socket.Message) (kind ratelimit.Kind, ok bool) {
 	b, err := yjsBytes(m)
 	if err != nil {
-		return h.publisher.Rate(m)
+		return 0, false
 	}
 	if msg, err := readYjs(b); err == nil && msg.kind == yjsAwareness {
 		if list, err := readCursors(msg.buffer); err == nil && !h.doc.isEcho(list) {
-			return ratelimit.Cursors
+			return ratelimit.Cursors, true
 		}
 	}
-	return ratelimit.Events
+	return ratelimit.Events, true
 }
 
 // Refused implements socket.RefusalObserver: what was refused is asked for later.

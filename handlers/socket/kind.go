@@ -34,10 +34,10 @@ type Handler interface {
 // the last Handle. It is not called for a join that was refused.
 type Leaver interface{ Left() }
 
-// A Rated is a Handler whose messages count against other rate limits than that of events. A message is counted before
-// it is handled. Beyond the limit the reply is rate_limited, and the channel continues.
+// A Rated is a Handler that decides itself which rate limit a message counts against, for example from its payload. ok
+// is false for messages that count as usual (Vocabulary.Commands).
 type Rated interface {
-	Rate(m *Message) ratelimit.Kind
+	Rate(m *Message) (kind ratelimit.Kind, ok bool)
 }
 
 // A RefusalObserver is a Handler that sends its client an event of its own, in addition to the reply, when a message is

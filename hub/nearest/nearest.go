@@ -23,17 +23,17 @@ func Within(unknown string, names iter.Seq[string], most int) string {
 	return best
 }
 
-// Typo returns the name of a list that unknown is probably a misspelling of, or "". Case and the separators _ - . : ~ do
-// not count. Beyond that, names of up to 7 letters and digits may differ in one change (see Distance), of up to 11 in
-// two, and longer ones in three.
-func Typo(unknown string, names []string) string {
+// Typo returns the name that unknown is probably a misspelling of, or "". Of names that are equally similar it returns
+// the first in alphabetical order. Case and the separators _ - . : ~ do not count. Beyond that, names of up to 7 letters
+// and digits may differ in one change (see Distance), of up to 11 in two, and longer ones in three.
+func Typo(unknown string, names iter.Seq[string]) string {
 	best, fewest := "", 0
-	for _, name := range names {
+	for name := range names {
 		most := changes(len(plain(name)))
 		if len(unknown) > 2*(len(name)+most) { // far too long: not worth the time
 			continue
 		}
-		if d := Distance(plain(unknown), plain(name)); d <= most && (best == "" || d < fewest) {
+		if d := Distance(plain(unknown), plain(name)); d <= most && (best == "" || d < fewest || d == fewest && name < best) {
 			best, fewest = name, d
 		}
 	}

@@ -1,6 +1,7 @@
 package nearest_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/duckwire/duckwire/hub/nearest"
@@ -41,7 +42,7 @@ func TestTypo(t *testing.T) {
 		"cursor": "", "chat_message": "", "completion": "", "canceled_by_user": "", "news": "", "hi": "", "cursor_moved": "",
 		"request": "", "code": "", "build_finished": "", "test_failed": "", "\ufffd": "",
 	} {
-		if got := nearest.Typo(unknown, commands); got != want {
+		if got := nearest.Typo(unknown, slices.Values(commands)); got != want {
 			t.Errorf("%q: %q, want %q", unknown, got, want)
 		}
 	}
