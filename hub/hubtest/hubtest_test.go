@@ -16,18 +16,20 @@ import (
 // spy is a testing.TB that records how the test ends.
 type spy struct {
 	testing.TB
-	said string
+	said, logged string
 }
 
 func (s *spy) Helper() {}
+
+func (s *spy) Logf(format string, args ...any) { s.logged += fmt.Sprintf(format, args...) }
 
 func (s *spy) Fatalf(format string, args ...any) {
 	s.said = strings.TrimSpace(format)
 	runtime.Goexit()
 }
 
-// ending returns the failure of a test that waits in vain.
-func ending(wait func(testing.TB)) string {
+// ending returns the failure of a test that waits in vain, and its log.
+func ending(wait func(testing.TB)) (said, logged string) {
 	s := &spy{}
 	over := make(chan struct{})
 	go func() {
@@ -35,7 +37,7 @@ func ending(wait func(testing.TB)) string {
 		wait(s)
 	}()
 	<-over
-	return s.said
+	return s.said, s.logged
 }
 
 func TestWaitsEnd(t *testing.T) {
@@ -46,8 +48,9 @@ func TestWaitsEnd(t *testing.T) {
 	for name, wait := range waits {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if said := ending(wait); !strings.Contains(said, "hangs") {
-					t.Errorf("it said %q", said)
+				said, logged := ending(wait)
+				if !strings.Contains(said, "hangs") || !strings.Contains(logged, "hubtest_test.ending") {
+					t.Errorf("it said %q, and logged %q", said, logged)
 				}
 			})
 		})
