@@ -55,7 +55,7 @@ func printBanner(w io.Writer, cfg *config.Config, url string) error {
 	}
 	curl, console := "curl -N "+url, url+"/?token="+token
 	if path, ok := address.Unix(url); ok {
-		curl, console = curlUnix(path), "through a proxy in front of the socket, at /?token="+token
+		curl, console = curlUnix(path), "through a proxy in front of the socket, at "+cfg.BasePath+"/?token="+token
 	}
 	_, err = fmt.Fprintf(w, bannerText, url, config.DevSecretPath(cfg.DataDir), token, curl, console)
 	return err

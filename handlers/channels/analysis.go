@@ -18,7 +18,7 @@ type analysis struct{ begin startAnalysis }
 func (k analysis) Join(ctx context.Context, c *socket.Channel, _ json.RawMessage) (socket.Handler, error) {
 	if err := enter(ctx, c); err != nil {
 		if errors.Is(err, errs.ErrForbidden) {
-			return nil, socket.Refuse("unauthorized")
+			return nil, socket.RefuseAs("forbidden", "unauthorized")
 		}
 		return nil, err
 	}

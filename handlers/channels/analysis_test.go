@@ -167,7 +167,7 @@ func TestAnalysisRefusals(t *testing.T) {
 	s := start(t, nil, channels.Analysing(analyser(t, &asked, &hub.Ending{Status: hub.StatusDone}))...)
 	c := s.dial("u", "code:*=subscribe,publish", analysed+"=subscribe,publish")
 	if status, r := c.ask("analysis:project:1", "phx_join", `{}`); status != "error" ||
-		fmt.Sprint(r) != "map[reason:unauthorized]" {
+		fmt.Sprint(r) != "map[code:forbidden reason:unauthorized]" {
 		t.Errorf("joining: %s %v", status, r)
 	}
 	c.join(analysed, `{}`)

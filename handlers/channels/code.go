@@ -29,14 +29,14 @@ func (k code) Join(ctx context.Context, c *socket.Channel, params json.RawMessag
 	scope, id := scopeOf(c.Topic())
 	if err := enter(ctx, c); err != nil {
 		if scope != "" && errors.Is(err, errs.ErrForbidden) {
-			return nil, socket.Refuse("Unauthorized access to " + scope)
+			return nil, socket.RefuseAs("forbidden", "Unauthorized access to "+scope)
 		}
 		return nil, err
 	}
 	var p codeJoin
 	trimmed := bytes.TrimLeft(params, " \t\r\n")
 	if len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(params, &p) != nil {
-		return nil, socket.Refuse("Invalid join parameters")
+		return nil, socket.RefuseAs("invalid", "Invalid join parameters")
 	}
 	meta := map[string]any{} // online_at is added
 	if !jsonw.IsNull(p.Cursor) {

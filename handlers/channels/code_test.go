@@ -59,10 +59,10 @@ func TestCodeJoin(t *testing.T) {
 		{"code:project:42", `{}`, "ok", `{"project_id":"42","status":"joined"}`},
 		{"code:file:lib/a.ex", `{"cursor_position":{"line":1,"column":0}}`, "ok", `{"file_id":"lib/a.ex","status":"joined"}`},
 		{"code:other", `{}`, "ok", `{"status":"joined"}`},
-		{"code:project:43", `{}`, "error", `{"reason":"Unauthorized access to project"}`},
-		{"code:file:etc", `{}`, "error", `{"reason":"Unauthorized access to file"}`},
-		{"code:project:42", `[]`, "error", `{"reason":"Invalid join parameters"}`},
-		{"code:project:42", `null`, "error", `{"reason":"Invalid join parameters"}`},
+		{"code:project:43", `{}`, "error", `{"code":"forbidden","reason":"Unauthorized access to project"}`},
+		{"code:file:etc", `{}`, "error", `{"code":"forbidden","reason":"Unauthorized access to file"}`},
+		{"code:project:42", `[]`, "error", `{"code":"invalid","reason":"Invalid join parameters"}`},
+		{"code:project:42", `null`, "error", `{"code":"invalid","reason":"Invalid join parameters"}`},
 	} {
 		status, response := c.ask(tt.topic, "phx_join", tt.params)
 		if got, _ := json.Marshal(response); status != tt.status || string(got) != tt.response {
@@ -469,7 +469,8 @@ func TestBinaryChanges(t *testing.T) {
 		"JSON":  a.send(project, "code_change", `{"changes":"`+strings.Repeat("x", 64<<10)+`"}`),
 	} {
 		status, r := a.reply(ref)
-		if status != "error" || r["reason"] != "Changes exceed maximum message size" || r["limit"] != float64(64<<10) {
+		if status != "error" || r["reason"] != "Changes exceed maximum message size" || r["code"] != "too_large" ||
+			r["limit"] != float64(64<<10) {
 			t.Errorf("%s: %s %v", name, status, r)
 		}
 	}

@@ -99,7 +99,7 @@ func readConversationJoin(params json.RawMessage) (e conversation.Entry, err err
 func mayJoin(ctx context.Context, c *socket.Channel) error {
 	err := c.Authorize(ctx, c.Topic(), rights.ActionSubscribe)
 	if errors.Is(err, errs.ErrForbidden) {
-		return socket.Refuse("unauthorized")
+		return socket.RefuseAs("forbidden", "unauthorized")
 	}
 	return err
 }

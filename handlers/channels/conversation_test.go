@@ -426,7 +426,8 @@ func TestLobbiesAreApart(t *testing.T) {
 	if h := b.event(lobby, "history"); h["count"] != 0.0 { // and nothing before it
 		t.Errorf("b's history is %v", h)
 	}
-	if status, r := b.ask("conversation:"+idA, "phx_join", `{}`); status != "error" || r["reason"] != "unauthorized" {
+	if status, r := b.ask("conversation:"+idA, "phx_join", `{}`); status != "error" || r["reason"] != "unauthorized" ||
+		r["code"] != "forbidden" {
 		t.Errorf("b joins a's conversation: %s %v", status, r)
 	}
 	again := s.dial("a", lobby+"=subscribe")

@@ -77,7 +77,7 @@ func (h *codeHandler) changeCode(ctx context.Context, m *socket.Message) error {
 	var limit *errs.LimitError
 	if errors.As(err, &limit) && limit.Kind == errs.ErrTooLarge {
 		return &socket.Refusal{Response: map[string]any{
-			"reason": "Changes exceed maximum message size", "detail": err.Error(), "limit": limit.Limit,
+			"reason": "Changes exceed maximum message size", "code": "too_large", "detail": err.Error(), "limit": limit.Limit,
 		}}
 	}
 	return err

@@ -23,7 +23,7 @@ func requestID(m *socket.Message) (string, error) {
 	}
 	id := cmp.Or(p.Request, p.Completion, p.Analysis, p.ID)
 	if id == "" {
-		return "", errs.Invalid("request_id", "is missing; completion_id or analysis_id will do as well")
+		return "", errs.Invalid("request_id", "is missing; completion_id, analysis_id or id will do as well")
 	}
 	return id, nil
 }

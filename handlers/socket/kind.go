@@ -78,6 +78,11 @@ func (r *Refusal) Error() string { return "refused" }
 // Refuse returns the refusal {"reason": reason}.
 func Refuse(reason string) error { return &Refusal{Response: map[string]string{"reason": reason}} }
 
+// RefuseAs returns a refusal whose reason is in the words of other servers' clients. code is ours for it (Reason).
+func RefuseAs(code, reason string) error {
+	return &Refusal{Response: map[string]string{"reason": reason, "code": code}}
+}
+
 // ErrUnmatched gives the reply for a topic that does not exist.
 var ErrUnmatched = Refuse("unmatched topic")
 

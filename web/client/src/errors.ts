@@ -31,16 +31,21 @@ export class StreamError extends DuckwireError {
 
 interface Reply {
   reason?: unknown
+  code?: unknown
   detail?: unknown
   retry_after_ms?: unknown
 }
 
-/** refusal converts an error reply to an error: `{"reason","detail"?,"retry_after_ms"?}`. */
+/**
+ * refusal converts an error reply to an error: `{"reason","code"?,"detail"?,"retry_after_ms"?}`. With a code,
+ * the reason is in the words of other clients.
+ */
 export function refusal(what: string, response: unknown): DuckwireError {
   const reply = (typeof response === 'object' && response !== null ? response : {}) as Reply
   const reason = typeof reply.reason === 'string' ? reply.reason : 'error'
   const detail = typeof reply.detail === 'string' ? reply.detail : reason
-  return new DuckwireError(`${what}: ${detail}`, reason, response, typeof reply.retry_after_ms === 'number' ? reply.retry_after_ms : undefined)
+  const code = typeof reply.code === 'string' ? reply.code : reason
+  return new DuckwireError(`${what}: ${detail}`, code, response, typeof reply.retry_after_ms === 'number' ? reply.retry_after_ms : undefined)
 }
 
 /** passing are the codes of temporary errors. */

@@ -121,6 +121,9 @@ test('a join that is refused fails, and is not tried again', async () => {
   const refused = duckwire.channel('secret')
   await assert.rejects(refused.join(), (error) => error instanceof DuckwireError && error.code === 'forbidden')
   assert.equal(refused.state, 'closed')
+  for (const topic of ['code:project:42', 'analysis:project:42', 'conversation:6f9619ff-8b86-4011-b42d-00c04fc964ff']) {
+    await assert.rejects(duckwire.channel(topic).join(), { code: 'forbidden' }, topic) // their reasons are RubberDuck's words
+  }
   const lobby = duckwire.channel('lobby')
   await lobby.join()
   await assert.rejects(lobby.push('note', {}), { code: 'forbidden' })

@@ -33,7 +33,12 @@ func (e *examination) reach(ctx context.Context) bool {
 		return false
 	}
 	if err := checkHealth(resp); err != nil {
-		e.Broken(check, "have the proxy pass every path to Duckwire, the path unchanged", "%s/healthz: %v", e.Base, err)
+		do := "have the proxy pass every path to Duckwire, the path unchanged"
+		if resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusServiceUnavailable {
+			do = "see whether Duckwire runs (duckwire health, on its machine), and in the proxy's log whether the proxy " +
+				"has the right address, and may connect to a Unix socket (socket_mode)"
+		}
+		e.Broken(check, do, "%s/healthz: %v", e.Base, err)
 		return false
 	}
 	took := time.Since(began).Round(time.Millisecond)

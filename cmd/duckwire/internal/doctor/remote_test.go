@@ -300,7 +300,11 @@ func TestServersThatAreNone(t *testing.T) {
 	}
 	holds(t, there(gone(t), ""), "server", Broken, "no answer") // refused, or reset
 	holds(t, there(serve(t, 200, "<html>Welcome to nginx!"), ""), "server", Broken, "not that of a Duckwire server")
-	holds(t, there(serve(t, 502, "<html>Bad Gateway"), ""), "server", Broken, "502")
+	bad := there(serve(t, 502, "<html>Bad Gateway"), "")
+	holds(t, bad, "server", Broken, "502")
+	if out := text(t, bad); !strings.Contains(out, "whether Duckwire runs") {
+		t.Errorf("the advice for a proxy without a server is\n%s", out)
+	}
 	redirect := serveFunc(t, http.RedirectHandler("https://stream.example.com/healthz",
 		http.StatusMovedPermanently).ServeHTTP)
 	holds(t, there(redirect, ""), "server", Broken, "redirects to https://stream.example.com")
