@@ -96,6 +96,8 @@ func TestAnswersOfStreamsAndTopics(t *testing.T) {
 	}
 	s.expect(404, "GET", "/docs/passwd", "")
 	s.expect(406, "GET", "/v1/events?topic=a", "", "Accept: image/png")
+	s.expect(200, "GET", "/v1/events?topic=a&format=sse&max=1", "", "Accept: application/json")
+	s.expect(400, "GET", "/v1/events?topic=a&format=json", "")
 	s.expect(413, "POST", "/v1/streams", `{"kind":"`+strings.Repeat("x", 1000)+`"}`)
 	s.expect(413, "POST", "/v1/revocations", `{"user":"`+strings.Repeat("x", 1000)+`"}`)
 	s.expect(201, "POST", "/v1/streams", `{"id":"a","topic":"t"}`)

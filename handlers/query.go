@@ -60,6 +60,21 @@ func negotiate(r *http.Request, offered ...string) string {
 	return goautoneg.Negotiate(accept, offered)
 }
 
+// onlySSE returns an error if the client wants something else than SSE by ?format=, else by Accept.
+func onlySSE(r *http.Request) error {
+	switch format := r.URL.Query().Get("format"); format {
+	case "":
+	case "sse":
+		return nil
+	default:
+		return errs.Invalid("?format", "must be sse; got %q", clip(format))
+	}
+	if negotiate(r, live.MediaSSE) == "" {
+		return fmt.Errorf("this path speaks %s only: %w", live.MediaSSE, errAccept)
+	}
+	return nil
+}
+
 // liveOrJSON chooses between SSE and JSON by ?format=, else by Accept. what names the resource in errors.
 func liveOrJSON(r *http.Request, what string) (media string, err error) {
 	switch format := r.URL.Query().Get("format"); format {

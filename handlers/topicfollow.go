@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/duckwire/duckwire/handlers/live"
@@ -20,8 +19,8 @@ func (s *server) manyEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkTopics(r, topics); err != nil {
 		return err
 	}
-	if media := negotiate(r, live.MediaSSE); media == "" {
-		return fmt.Errorf("this path speaks %s only: %w", live.MediaSSE, errAccept)
+	if err := onlySSE(r); err != nil {
+		return err
 	}
 	return s.followTopics(w, r, topics, true)
 }

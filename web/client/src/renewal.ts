@@ -16,12 +16,12 @@ export function renewTokens(socket: SocketLike, tokens: Tokens, onFinal: (error:
   const listeners = new Map<string, (reply: Reply) => void>()
 
   async function renew(left: number): Promise<void> {
-    const end = performance.now() + left
+    const end = performance.now() + left + 1000 // the server rounds down to seconds, even to 0
     for (let tries = 1; socket.isConnected() && performance.now() < end; tries++) {
       try {
         const token = await tokens.fresh()
         const more = await send(token).catch(() => 0)
-        if (performance.now() + more > end + 1000) return
+        if (performance.now() + more > end) return
       } catch (error) {
         if (stops(error)) return onFinal(error)
       }

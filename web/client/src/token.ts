@@ -74,15 +74,15 @@ export class Tokens {
 }
 
 /** Malformed is thrown if the application's token is no text of visible ASCII characters, as every token is. */
-export class Malformed extends Error {
+export class Malformed extends DuckwireError {
   constructor() {
-    super('the token must be a string of visible ASCII characters')
+    super('the token must be a string of visible ASCII characters', 'unauthorized')
   }
 }
 
 /** stops reports whether the application's function said that there are no more tokens. */
 export function stops(error: unknown): error is DuckwireError {
-  return error instanceof DuckwireError && !heals(error)
+  return error instanceof DuckwireError && !(error instanceof Malformed) && !heals(error)
 }
 
 /** expiry returns a JWT's expiry in ms. For anything else, and without exp, it returns Infinity. */

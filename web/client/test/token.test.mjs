@@ -2,7 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { DuckwireError, memoryStore } from '../dist/index.js'
+import { renewTokens } from '../dist/renewal.js'
+import { Tokens } from '../dist/token.js'
 import { client, closeAll, cutter, kept, startServer, token, until } from './lib/client.mjs'
 
 const rungs = ['websocket', 'sse', 'longpoll']
@@ -69,6 +72,22 @@ async function renewedLater(life = 15) {
   assert.deepEqual([seen.asked, seen.opens], [4, 1])
 }
 
+test('a token is renewed if less than a second is left, which the server calls 0', async () => {
+  let listener, asked = 0
+  const socket = {
+    isConnected: () => true,
+    makeRef: () => 'r',
+    onMessage: (f) => (listener = f),
+    push: ({ ref }) => listener({ topic: 'phoenix', event: 'phx_reply', ref, payload: { status: 'ok', response: { expires_in: 4 } } }),
+  }
+  renewTokens(socket, new Tokens(() => `token${++asked}`), assert.fail)
+  for (const n of [1, 2]) {
+    listener({ topic: 'phoenix', event: 'token_expiring', payload: { expires_in: 0 } })
+    await setImmediate()
+    assert.equal(asked, n)
+  }
+})
+
 const garbage = ['garbage', 'a.b.c', 'what?', 'q??q??', 'zwölf', 'two words', '']
 
 describe('a token that is rejected', () => {
@@ -79,6 +98,8 @@ describe('a token that is rejected', () => {
         const joins = [duckwire.channel('a').join(), duckwire.channel('b').join(), duckwire.queue(() => {}).joined]
         for (const join of joins) await assert.rejects(join, (error) => error instanceof DuckwireError && error.code === 'unauthorized', bad)
         assert.deepEqual([seen.opens, seen.refusals, duckwire.refusal.code], [0, ['unauthorized'], 'unauthorized'])
+        await assert.rejects(duckwire.complete({ prompt: 'x' }).text(), { code: 'unauthorized' }, bad)
+        await assert.rejects(duckwire.stream('any').text(), { code: 'unauthorized' }, bad)
         assert.equal(duckwire.socket.reconnectTimer.timer, null, 'no attempt is left')
       }
     })

@@ -28,7 +28,7 @@ func (l *Local) checkPort(ctx context.Context, r *Report) {
 	case errors.Is(err, syscall.EADDRINUSE) && isUnix:
 		r.Broken(check, "end it (ss -lxp tells which it is), or choose another path with addr", "%v", err)
 	case isUnix:
-		r.Broken(check, "set addr to a path in a folder that exists and that this user may write to", "%v", err)
+		r.Broken(check, "set addr to a free path in a folder that exists and that this user may write to", "%v", err)
 	case errors.Is(err, syscall.EADDRINUSE):
 		r.Broken(check, "end it (ss -ltnp tells which it is), or choose another port with addr",
 			"another program listens on %s", l.Addr)

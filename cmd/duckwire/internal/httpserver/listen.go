@@ -75,7 +75,7 @@ func removeStale(ctx context.Context, path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("listen unix %s: there is a file that is no socket: %w", path, syscall.EADDRINUSE)
+		return fmt.Errorf("listen unix %s: a file that is no socket is there: %w", path, fs.ErrExist)
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err == nil {
