@@ -200,7 +200,7 @@ func DecodeBinary(frame []byte) (Message, error) {
 	}
 	switch {
 	case len(frame) > 0 && frame[0] != kindPush:
-		return m, fault("kind", "must be %d, a push; got %d", kindPush, frame[0])
+		return m, fault("kind", "must be %d, a push, or %d, a broadcast of Supabase; got %d", kindPush, kindUserPush, frame[0])
 	case rest == nil:
 		return m, fault("frame", "is shorter than a push with its strings")
 	}
