@@ -52,11 +52,17 @@ type Asked struct {
 	Duplicate bool        // the user has asked before with this id, so the question was not asked again
 }
 
-// Ask asks a question. An answer that is still running is superseded, and its end is published.
+// Ask asks a question. An answer that is still running is superseded, and its end is published. Errors: ErrConflict if
+// the user has asked another question with the id.
 func (s *Session) Ask(q *Inquiry) (a Asked, err error) {
 	err = s.withLock(func(r Record) error {
 		if q.ID != "" {
 			if m := r.find(q.User, q.ID); m != nil && m.Metadata.Stream != "" {
+				if m.Content != q.Content {
+					return &errs.FieldError{
+						Field: "id", Kind: errs.ErrConflict, Reason: "you have used it for another question",
+					}
+				}
 				a = Asked{Message: m.ID, StreamID: m.Metadata.Stream, Duplicate: true}
 				return nil
 			}

@@ -212,6 +212,11 @@ func TestAskedTwiceIsOneQuestion(t *testing.T) {
 		if again != want {
 			t.Errorf("asked again: %+v, at first %+v", again, first)
 		}
+		other := inquiry("u", "two")
+		other.ID = "mine"
+		if a, err := s.Ask(other); !errors.Is(err, errs.ErrConflict) {
+			t.Errorf("another question with the id: %+v, %v", a, err)
+		}
 		if q, err := s.Question("", first.StreamID); err != nil || q.ID != first.Message {
 			t.Errorf("the question of the stream is %v, %v", q, err)
 		}

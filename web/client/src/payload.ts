@@ -45,9 +45,23 @@ function onlyJSON(this: unknown, key: string, value: unknown): unknown {
     typeof value === 'function' ||
     typeof value === 'symbol' ||
     (typeof value === 'number' && !Number.isFinite(value)) ||
-    (value === undefined && Array.isArray(this))
+    (value === undefined && Array.isArray(this)) ||
+    losesContent(value)
   if (lost) throw new TypeError(`the payload's ${key ? `member ${key}` : 'value'} is not JSON: ${String(value)}`)
   return value
+}
+
+/** losesContent reports whether a value is of a built-in class whose objects JSON.stringify writes without their content. */
+function losesContent(value: unknown): boolean {
+  return (
+    value instanceof Map ||
+    value instanceof Set ||
+    value instanceof ArrayBuffer ||
+    ArrayBuffer.isView(value) ||
+    value instanceof Error ||
+    value instanceof RegExp ||
+    value instanceof Promise
+  )
 }
 
 const reserved = '_duckwire'

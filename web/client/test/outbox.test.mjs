@@ -95,6 +95,8 @@ describe('what JSON cannot hold fails at once', () => {
   for (const [what, payload] of Object.entries({
     bigint: 1n, 'a bigint inside': { n: 1n }, cycle, undefined: undefined, function: () => {}, 'a function inside': { f() {} },
     symbol: Symbol('s'), NaN: { n: NaN }, 'a hole': [1, undefined],
+    'a map': new Map([[1, 2]]), 'a set inside': { s: new Set() }, bytes: new Uint8Array(2), 'a buffer inside': [new ArrayBuffer(2)],
+    error: new Error('e'), regexp: /e/, promise: Promise.resolve(),
   })) {
     test(what, async () => {
       const box = await opened(() => new Promise(() => {}))

@@ -1,1 +1,1 @@
-import{a,b,c,d,e,f,g,h,i,j,k,l,m}from"./part-3SXRBAD7.js";export{c as Channel,d as Completion,m as Cursors,k as Duckwire,a as DuckwireError,h as Outbox,l as People,i as Queue,j as SSETransport,b as StreamError,g as databaseStore,e as memoryStore,f as webStore};
+import{a,b,c,d,e,f,g,h,i,j,k,l,m}from"./part-CQBCHIN6.js";export{c as Channel,d as Completion,m as Cursors,k as Duckwire,a as DuckwireError,h as Outbox,l as People,i as Queue,j as SSETransport,b as StreamError,g as databaseStore,e as memoryStore,f as webStore};
