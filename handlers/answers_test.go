@@ -105,6 +105,8 @@ func TestAnswersOfStreamsAndTopics(t *testing.T) {
 	s.expect(429, "POST", "/v1/streams", `{}`)
 	s.expect(429, "POST", "/v1/topics/one-too-many/events", `{"event":"e"}`)
 	s.expect(429, "GET", "/v1/topics/one-too-many/events", "")
+	s.expect(429, "POST", "/api/broadcast", `{"messages":[{"topic":"one-too-many","event":"e","payload":{}}]}`)
+	s.expect(429, "POST", "/api/broadcast/one-too-many/events/e", `{}`)
 
 	put := "/v1/streams/b/append"
 	producer := []string{text, "Producer-Id: p", "Producer-Epoch: 1", "Producer-Seq: 0"}

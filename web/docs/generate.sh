@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 make -s -C ../.. packages
-cp node_modules/redoc/bundles/redoc.standalone.js .
+# The reader's logo would be loaded from another host, which the page's content security policy forbids. Without it, the
+# reader shows none.
+sed 's|https://cdn.redoc.ly/redoc/logo-mini.svg|data:,|' node_modules/redoc/bundles/redoc.standalone.js > redoc.standalone.js
 cp node_modules/redoc/bundles/redoc.standalone.js.LICENSE.txt .
 cp node_modules/redoc/LICENSE LICENSE.redoc
 cp ../../openapi.yaml .
