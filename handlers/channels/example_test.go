@@ -12,6 +12,7 @@ import (
 	"github.com/duckwire/duckwire/handlers/socket"
 	"github.com/duckwire/duckwire/hub"
 	"github.com/duckwire/duckwire/hub/rights"
+	"github.com/duckwire/duckwire/middleware/ratelimit"
 )
 
 // web/docs/channels.md shows the code between BEGIN and END; TestExampleIsWhatTheDocumentShows compares the two.
@@ -76,10 +77,19 @@ func (p *poll) count(c *socket.Channel, choice string) error {
 	return err
 }
 
+// pollRoute is the poll's line in the table of channels.
+func pollRoute() socket.Route {
+	return socket.Route{
+		Pattern: "poll:*", Kind: &poll{votes: map[string]map[string]string{}}, Events: socket.Vocabulary{
+			Commands: map[string]ratelimit.Kind{"vote": ratelimit.Events}, Sent: []string{"votes"},
+		},
+	}
+}
+
 // END
 
 func TestExampleWorks(t *testing.T) {
-	s := start(t, nil, socket.Route{Pattern: "poll:*", Kind: &poll{votes: map[string]map[string]string{}}})
+	s := start(t, nil, pollRoute())
 	a, b := s.dial("a"), s.dial("b", "poll:*=subscribe")
 	a.join("poll:tea", `{}`)
 	b.join("poll:tea", `{}`)

@@ -20,7 +20,7 @@ func Until(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(Hung); !done(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			Hangs(t, what)
+			hangs(t, what)
 		}
 	}
 }
@@ -35,13 +35,13 @@ func Recv[T any](t testing.TB, what string, from <-chan T) T {
 		}
 		return v
 	case <-time.After(Hung):
-		Hangs(t, what)
+		hangs(t, what)
 	}
 	panic("unreachable")
 }
 
-// Hangs fails a test that has waited Hung for what. It logs what all goroutines are doing.
-func Hangs(t testing.TB, what string) {
+// hangs fails a test that has waited Hung for what. It logs what all goroutines are doing.
+func hangs(t testing.TB, what string) {
 	t.Helper()
 	var stacks strings.Builder
 	_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1) // equal stacks once, with their number
